@@ -1,0 +1,185 @@
+// Package plan turns a row of the transition table into the concrete steps for
+// this machine, as it is configured and observed. It decides nothing that the
+// table does not say, and touches nothing.
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ryjen/dubnium/pkg/config"
+	"github.com/ryjen/dubnium/pkg/evidence"
+	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/observe"
+)
+
+// Plan is what a transition would do.
+type Plan struct {
+	From   mode.State `json:"from"`
+	To     mode.Mode  `json:"to"`
+	Row    string     `json:"row"` // the row of the table, such as "desktop -> compute"
+	Noop   bool       `json:"noop"`
+	Guards []string   `json:"guards"`
+	Steps  []Step     `json:"steps"`
+	// Success says what the last observation must show.
+	Success string `json:"success"`
+}
+
+// Step is one bounded action on one unit.
+type Step struct {
+	Action    mode.Action   `json:"action"`
+	Unit      string        `json:"unit,omitempty"`
+	Guards    []string      `json:"guards,omitempty"`
+	Bound     time.Duration `json:"-"`
+	BoundMS   int64         `json:"bound_ms"`
+	Tolerated bool          `json:"tolerated,omitempty"`
+	Skip      string        `json:"skip,omitempty"` // why nothing is to be done
+	Why       string        `json:"why"`
+}
+
+// Title names the step in a few words, for people.
+func (s Step) Title() string {
+	switch {
+	case s.Unit != "":
+		verb := map[mode.Action]string{mode.StopUnit: "stop", mode.StartUnit: "start"}[s.Action]
+		return verb + " " + s.Unit
+	case s.Action == mode.Gate:
+		return "gate"
+	}
+	return map[mode.Action]string{
+		mode.Announce: "announce to the sessions", mode.EndSessions: "end the graphical sessions",
+		mode.VerifyDesktop: "verify the desktop", mode.AwaitVLLM: "wait until vLLM is healthy",
+		mode.AwaitLogin: "wait for a session or a greeter",
+	}[s.Action]
+}
+
+// Make plans the way from the observation to a mode. A request for the mode
+// that is already there is a no-op.
+func Make(o observe.Observation, to mode.Mode, cfg config.Config) Plan {
+	p := ForState(o.State, to, cfg)
+	if m, stable := o.State.Stable(); stable && m == to {
+		p.Noop, p.Steps, p.Guards = true, []Step{}, []string{}
+		return p
+	}
+	// A unit that the plan itself starts is not judged by what it is now.
+	started := map[string]bool{}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Action == mode.StartUnit {
+			started[s.Unit] = true
+		}
+		if s.Skip == skipIfDown {
+			s.Skip = ""
+			if u, known := unit(o.Signals, s.Unit, cfg); known && u.Down() && !started[s.Unit] {
+				s.Skip = s.Unit + " is " + u.Active
+			}
+		}
+	}
+	return p
+}
+
+// skipIfDown marks a step that applies only to a unit that runs, where nobody
+// has looked yet.
+const skipIfDown = "when it is not running"
+
+// ForState plans the way from a state without knowing the units, for
+// explanations.
+func ForState(from mode.State, to mode.Mode, cfg config.Config) Plan {
+	row := mode.Find(from, to)
+	p := Plan{
+		From: from, To: to, Row: fmt.Sprintf("%s -> %s", row.From, row.To),
+		Guards: row.Guards, Steps: []Step{}, Success: row.Success,
+	}
+	for _, s := range row.Steps {
+		for _, name := range units(s.Unit, cfg) {
+			p.Steps = append(p.Steps, step(s, name, cfg))
+		}
+	}
+	return p
+}
+
+func step(s mode.Step, unit string, cfg config.Config) Step {
+	out := Step{
+		Action: s.Action, Unit: unit, Guards: s.Guards,
+		Bound: Bound(s, cfg), Tolerated: s.Tolerated, Why: s.Why,
+	}
+	out.BoundMS = out.Bound.Milliseconds()
+	switch {
+	case s.When == mode.IfActive:
+		out.Skip = skipIfDown
+	case s.When == mode.IfEnabled && !cfg.VLLM.Enable:
+		out.Skip = "vllm.enable is false"
+	case s.Unit == mode.LoginPath && unit == "":
+		out.Skip = "desktop.loginUnits is empty: people log in on a console"
+	case s.Action == mode.AwaitLogin && len(cfg.Desktop.LoginUnits) == 0:
+		out.Skip = "desktop.loginUnits is empty: people log in on a console"
+	case s.Action == mode.Announce && cfg.Desktop.AnnounceGrace.Duration() == 0:
+		out.Skip = "desktop.announceGrace is 0"
+	}
+	return out
+}
+
+// units gives the real names behind a name of the table. A step without a unit
+// is one step.
+func units(u mode.Unit, cfg config.Config) []string {
+	switch u {
+	case mode.VLLM:
+		return []string{cfg.VLLM.Unit}
+	case mode.LoginPath:
+		if len(cfg.Desktop.LoginUnits) == 0 {
+			return []string{""}
+		}
+		return cfg.Desktop.LoginUnits
+	default:
+		return []string{string(u)}
+	}
+}
+
+// Bound is the time that a step may take.
+func Bound(s mode.Step, cfg config.Config) time.Duration {
+	t := cfg.Timeouts
+	switch s.Action {
+	case mode.Announce:
+		return cfg.Desktop.AnnounceGrace.Duration() + t.Observe.Duration()
+	case mode.StopUnit:
+		return t.StopUnit.Duration()
+	case mode.StartUnit:
+		return t.StartUnit.Duration()
+	case mode.EndSessions:
+		return t.EndSessions.Duration()
+	case mode.Gate:
+		return t.Gate.Duration()
+	case mode.AwaitVLLM:
+		return cfg.VLLM.StartTimeout.Duration()
+	case mode.AwaitLogin:
+		return t.Graphical.Duration()
+	default:
+		return t.Observe.Duration()
+	}
+}
+
+// Total is the longest that the plan's steps may take together, skipped ones
+// left out.
+func (p Plan) Total() time.Duration {
+	var sum time.Duration
+	for _, s := range p.Steps {
+		if s.Skip == "" {
+			sum += s.Bound
+		}
+	}
+	return sum
+}
+
+// unit finds what was seen of a unit of the plan.
+func unit(ev evidence.Evidence, name string, cfg config.Config) (evidence.Unit, bool) {
+	seen := append([]evidence.Unit{
+		ev.Targets.Value.Desktop, ev.Targets.Value.Compute, ev.Overlay.Value.Policy,
+		ev.Overlay.Value.Priority, ev.VLLM.Value.Unit,
+	}, ev.LoginPath.Value...)
+	for _, u := range seen {
+		if u.Name == name {
+			return u, true
+		}
+	}
+	return evidence.Unit{}, false
+}
