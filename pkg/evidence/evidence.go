@@ -102,6 +102,8 @@ type Process struct {
 	Cgroup  string `json:"cgroup,omitempty"`
 	Session string `json:"session,omitempty"`
 	Unit    string `json:"unit,omitempty"`
+	// UserUnit is the unit of the user's own manager, below user@UID.service.
+	UserUnit string `json:"user_unit,omitempty"`
 }
 
 // OfUser tells whether the process belongs to somebody's session or user

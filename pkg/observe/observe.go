@@ -167,11 +167,11 @@ func (c *classifier) state() mode.State {
 }
 
 // leftBehind tells whether a transition ended badly: it was interrupted after
-// it had begun to touch the machine, or it says itself that it failed.
+// it had begun to touch the machine, or its record says that it failed.
 func (c *classifier) leftBehind() bool {
 	ctl := c.ev.Controller.Value
 	interrupted := ctl.Marker != "" && ctl.Mutated && !ctl.LockHeld
-	return interrupted || ctl.LastOutcome == "failed"
+	return interrupted || ctl.LastOutcome == "failed" || ctl.LastOutcome == "interrupted"
 }
 
 // byFacts finds the mode that the facts point at, and whether all of its

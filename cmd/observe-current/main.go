@@ -1,0 +1,9 @@
+// observe-current derives the mode from evidence; its manual is in pkg/programs.
+package main
+
+import (
+	"github.com/ryjen/dubnium/pkg/cli"
+	"github.com/ryjen/dubnium/pkg/programs"
+)
+
+func main() { cli.Main(programs.ObserveCurrent()) }

@@ -1,0 +1,130 @@
+package guards
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ryjen/dubnium/pkg/config"
+	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/guard"
+	"github.com/ryjen/dubnium/pkg/hostfs"
+	"github.com/ryjen/dubnium/pkg/mode"
+)
+
+// PersistencePathsReady asks whether the compute workload finds its files.
+var PersistencePathsReady = register(guard.Descriptor{
+	Name:     "persistence_paths_ready",
+	Question: "Are the folders and files that compute needs in place?",
+	Manual: `Looks at every folder in guards.persistence.paths: it has to exist, be on a file system that is mounted writable, and have guards.persistence.minFree of free space. When vLLM is enabled, its model folder has to hold a config.json and the external runtime's program has to be executable, so that the desktop is not ended for a workload that can't start.
+
+After a block, create or mount what the message names, free some space, or seed the model bundle.`,
+	Block:  exitcode.TargetUnreachable,
+	Hard:   true,
+	Target: mode.Compute,
+	Reasons: []guard.Reason{
+		{Word: "ready", Class: guard.Pass, Meaning: "every path is in place"},
+		{Word: "path-missing", Class: guard.Block, Meaning: "a folder does not exist"},
+		{Word: "not-a-folder", Class: guard.Block, Meaning: "a path is something else than a folder"},
+		{Word: "read-only", Class: guard.Block, Meaning: "a folder is on a file system that is mounted read-only"},
+		{Word: "space-low", Class: guard.Block, Meaning: "a folder's file system has too little free space"},
+		{Word: "model-missing", Class: guard.Block, Meaning: "the model folder is missing or holds no config.json"},
+		{Word: "runtime-missing", Class: guard.Block, Meaning: "the external runtime's program is missing or not executable"},
+	},
+	Check: checkPaths,
+})
+
+type pathEvidence struct {
+	Path     string `json:"path"`
+	FreeMiB  uint64 `json:"free_mib"`
+	ReadOnly bool   `json:"read_only"`
+}
+
+type pathsEvidence struct {
+	Paths      []pathEvidence `json:"paths"`
+	MinFreeMiB uint64         `json:"min_free_mib"`
+	Model      string         `json:"model,omitempty"`
+	Runtime    string         `json:"runtime,omitempty"`
+}
+
+func checkPaths(_ context.Context, env guard.Env) guard.Verdict {
+	cfg := env.Config.Guards.Persistence
+	ev := pathsEvidence{Paths: []pathEvidence{}, MinFreeMiB: cfg.MinFree.MiB()}
+	for _, p := range cfg.Paths {
+		if v := checkFolder(env.Root, p, cfg.MinFree, &ev); v != nil {
+			return *v
+		}
+	}
+	if env.Config.VLLM.Enable && env.Target == mode.Compute {
+		if v := checkWorkload(env.Root, env.Config.VLLM, &ev); v != nil {
+			return *v
+		}
+	}
+	return guard.Say("ready", ev, "all paths are in place")
+}
+
+func checkFolder(root hostfs.Root, name string, need config.Size, ev *pathsEvidence) *guard.Verdict {
+	say := func(reason, format string, args ...any) *guard.Verdict {
+		v := guard.Say(reason, *ev, format, args...)
+		return &v
+	}
+	info, err := root.Stat(name)
+	switch {
+	case hostfs.Absent(err):
+		return say("path-missing", "%s does not exist", name)
+	case err != nil:
+		v := guard.CannotSee(err, *ev)
+		return &v
+	case !info.IsDir():
+		return say("not-a-folder", "%s is not a folder", name)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(root.Path(name), &fs); err != nil {
+		v := guard.CannotSee(fmt.Errorf("statfs %s: %w", name, err), *ev)
+		return &v
+	}
+	free := fs.Bavail * uint64(fs.Bsize)
+	p := pathEvidence{Path: name, FreeMiB: free >> 20, ReadOnly: fs.Flags&unix.ST_RDONLY != 0}
+	ev.Paths = append(ev.Paths, p)
+	switch {
+	case p.ReadOnly:
+		return say("read-only", "%s is on a file system that is mounted read-only", name)
+	case free < need.Bytes():
+		return say("space-low", "%s has %d MiB free, %d MiB are needed", name, p.FreeMiB, need.MiB())
+	}
+	return nil
+}
+
+// checkWorkload looks for what vLLM can't start without.
+func checkWorkload(root hostfs.Root, v config.VLLM, ev *pathsEvidence) *guard.Verdict {
+	ev.Model = v.Model
+	config := path.Join(v.Model, "config.json")
+	if _, err := root.Stat(config); err != nil {
+		return missing("model-missing", *ev, config, "seed the model bundle there, or correct vllm.model", err)
+	}
+	program, external := v.Program()
+	if !external {
+		return nil
+	}
+	ev.Runtime = program
+	info, err := root.Stat(program)
+	if err == nil && info.Mode()&0o111 == 0 {
+		out := guard.Say("runtime-missing", *ev, "%s is not executable", program)
+		return &out
+	}
+	if err != nil {
+		return missing("runtime-missing", *ev, program, "install the runtime there, or correct vllm.runtimePath", err)
+	}
+	return nil
+}
+
+func missing(reason string, ev pathsEvidence, name, remedy string, err error) *guard.Verdict {
+	v := guard.Say(reason, ev, "%s does not exist: %s", name, remedy)
+	if !hostfs.Absent(err) && !errors.Is(err, unix.ENOTDIR) {
+		v = guard.CannotSee(err, ev)
+	}
+	return &v
+}

@@ -1,0 +1,76 @@
+package programs
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/ryjen/dubnium/pkg/cli"
+	"github.com/ryjen/dubnium/pkg/collect"
+	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/observe"
+	"github.com/ryjen/dubnium/pkg/record"
+)
+
+type observeModel struct {
+	cli.Flags `embed:""`
+	output    `embed:""`
+	Write     bool `name:"write" help:"Also cache the observation in /run/mode-controller/current; needs root."`
+}
+
+// ObserveCurrent is the program that says which mode the machine is in.
+func ObserveCurrent() cli.Program {
+	return cli.Program{
+		Name:    "observe-current",
+		Summary: "derive the machine's mode from evidence",
+		Manual: `Looks at logind's sessions, compositor processes, the login path, the mode targets, vLLM, the studio overlay, the controller's lock and marker and systemd's boot state, and prints the mode that these facts show. What was requested is not looked at.
+
+It prints one word: desktop, studio-local or compute when the contract of that mode holds in full; degraded-desktop, degraded-studio-local or degraded-compute when the mode is usable but a guarantee is missing; bootstrapping, transitioning or failed-transition; or unknown, when facts conflict or could not be read. With --json it prints the evidence, the conflicts, the guarantees that are not met and what could not be read as well.
+
+The confidence is high when every family of signals was read and none conflicts, medium when a family that does not decide could not be read, else low.`,
+		Model: &observeModel{},
+		Examples: []cli.Example{
+			{Command: "observe-current", Help: "One word, for scripts."},
+			{Command: "observe-current --json | jq .unmet", Help: "Which guarantees are not met, and why."},
+		},
+		Files: []cli.File{
+			{Path: cli.DefaultConfig, Help: "The configuration."},
+			{Path: record.RunDir + "/current", Help: "The cached observation, written with --write."},
+		},
+		Codes:   []exitcode.Code{exitcode.Inspection, exitcode.NotPermitted},
+		SeeAlso: []string{"mode(1)", "reconcile(8)"},
+	}
+}
+
+// Run observes once.
+func (m *observeModel) Run(ctx context.Context, env *cli.Env) error {
+	cfg, err := load(env)
+	if err != nil {
+		return err
+	}
+	o := collect.Observe(ctx, env.Root, cfg, 0)
+	for _, e := range o.InspectionErrors {
+		env.Logf("%s: %s", e.Source, e.Message)
+	}
+	if m.Write {
+		if err := (record.Store{Root: env.Root}).SetCurrent(o.State); err != nil {
+			return permission(err)
+		}
+	}
+	if err := env.Print(m.format(), o, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, o.State)
+		return err
+	}); err != nil {
+		return err
+	}
+	return blind(o)
+}
+
+// blind is the error of an observation for which nothing at all could be read.
+func blind(o observe.Observation) error {
+	s := o.Signals
+	if s.Sessions.Known() || s.Targets.Known() || s.Controller.Known() || s.Compositors.Known() {
+		return nil
+	}
+	return exitcode.Errorf(exitcode.Inspection, "nothing could be read: %s", o.InspectionErrors[0].Message)
+}

@@ -1,0 +1,125 @@
+package programs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ryjen/dubnium/pkg/bus"
+	"github.com/ryjen/dubnium/pkg/cli"
+	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/record"
+	"github.com/ryjen/dubnium/pkg/systemd"
+)
+
+type requestCmd struct {
+	output `embed:""`
+	Target string `arg:"" name:"mode" enum:"${modes}" help:"The mode to bring the machine to: ${enum}."`
+}
+
+// Run requests a mode and follows how it goes.
+func (c *requestCmd) Run(ctx context.Context, env *cli.Env) error {
+	return request(ctx, env, mode.Mode(c.Target), c.format())
+}
+
+type reconCmd struct {
+	output `embed:""`
+	Target string `name:"target" placeholder:"MODE" help:"Bring the machine to MODE instead of the desired one."`
+}
+
+// Run requests the desired mode.
+func (c *reconCmd) Run(ctx context.Context, env *cli.Env) error {
+	target, err := targetOr(c.Target, record.Store{Root: env.Root})
+	if err != nil {
+		return err
+	}
+	return request(ctx, env, target, c.format())
+}
+
+// followEvery is how often the marker is read while a transition runs.
+const followEvery = 50 * time.Millisecond
+
+// request starts the controller's unit and tells what its marker tells, until
+// systemd says that the unit has ended. The work is the unit's: whatever
+// happens to us, it goes on.
+func request(ctx context.Context, env *cli.Env, target mode.Mode, format cli.Format) error {
+	// The controller would find out by itself; we can say it sooner, and say who.
+	store := record.Store{Root: env.Root}
+	if lock, err := store.Lock(); err == nil && lock.Held {
+		return exitcode.Errorf(exitcode.Locked, "%s; mode status shows how far it is", store.HeldBy())
+	}
+	before, _, err := store.Last()
+	if err != nil && !errors.Is(err, record.ErrGarbled) {
+		return exitcode.With(exitcode.Inspection, err)
+	}
+	stale, _, _ := store.Marker()
+
+	unit := "mode-controller@" + string(target) + ".service"
+	mgr, err := systemd.Connect(ctx, env.Root)
+	if err != nil {
+		return exitcode.With(exitcode.Inspection, err)
+	}
+	defer mgr.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := mgr.Start(ctx, unit, "fail")
+		ended <- err
+	}()
+	story := newStory(env, format)
+	look := func() {
+		if m, found, err := store.Marker(); err == nil && found && m.ID != stale.ID && m.ID != before.ID {
+			story.marker(m)
+		}
+	}
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			look()
+		case err := <-ended:
+			return conclude(ctx, env, story, store, before.ID, unit, err)
+		}
+	}
+}
+
+// conclude tells how the controller ended and gives its exit code.
+func conclude(ctx context.Context, env *cli.Env, story *story, store record.Store, before, unit string, failure error) error {
+	if ctx.Err() != nil {
+		return exitcode.Errorf(exitcode.Inspection, "no longer following %s; it goes on by itself, and mode status shows how far it is", unit)
+	}
+	if bus.IsAccessDenied(failure) {
+		return exitcode.Errorf(exitcode.NotPermitted, "start %s: not permitted; run this as root", unit)
+	}
+	last, found, err := store.Last()
+	if err != nil {
+		return exitcode.With(exitcode.Inspection, err)
+	}
+	if found && last.ID != before {
+		story.finishFrom(last)
+		if err := story.end(last); err != nil {
+			return err
+		}
+		return cli.Status(last.ExitCode)
+	}
+	if failure == nil {
+		return exitcode.Errorf(exitcode.Internal, "%s ended well, but left no record", unit)
+	}
+	return exitcode.With(codeOf(failure), fmt.Errorf("%w; journalctl -u %s says more", failure, unit))
+}
+
+// codeOf is the exit code of a controller that left no record.
+func codeOf(err error) exitcode.Code {
+	var job *systemd.JobError
+	if errors.As(err, &job) && job.ExecMainCode == exited {
+		if c := exitcode.Code(job.ExecMainStatus); c.Band() != exitcode.BandOutside && c != exitcode.OK {
+			return c
+		}
+	}
+	return exitcode.Failed
+}
+
+// exited is waitid(2)'s CLD_EXITED: the status is an exit status.
+const exited = 1

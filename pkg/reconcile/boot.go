@@ -1,0 +1,79 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ryjen/dubnium/pkg/config"
+	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/record"
+	"github.com/ryjen/dubnium/pkg/systemd"
+)
+
+// placement is capability-placement.json.
+type placement struct {
+	SchemaVersion int              `json:"schema_version"`
+	Studio        config.Placement `json:"studio"`
+	AI            config.Placement `json:"ai"`
+	Platform      config.Placement `json:"platform"`
+}
+
+// topology is hardware-topology.json. GPUs are numbered as NVML does.
+type topology struct {
+	SchemaVersion   int   `json:"schema_version"`
+	PlannedGPUCount int   `json:"planned_gpu_count"`
+	PresentGPUs     []int `json:"present_gpus"`
+	DisplayGPU      *int  `json:"display_gpu"`
+	DesktopAIGPUs   []int `json:"desktop_ai_gpus"`
+	ComputeGPUs     []int `json:"compute_gpus"`
+}
+
+// Boot normalises to the default mode: it closes the record of what the last
+// boot left open, writes the state files, and asks systemd for the default
+// mode's target without waiting for it, because waiting would be waiting for
+// the boot that we are part of.
+func (e *Engine) Boot(ctx context.Context) error {
+	lock, err := e.acquire(e.Config.Boot.DefaultMode)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if err := e.sealHistory(); err != nil {
+		return fmt.Errorf("close the record of the last boot: %w", err)
+	}
+	c := e.Config
+	if err := e.Store.SetPlacement(placement{
+		record.SchemaVersion, c.CapabilityPlacement.Studio, c.CapabilityPlacement.AI, c.CapabilityPlacement.Platform,
+	}); err != nil {
+		return err
+	}
+	h := c.Hardware
+	if err := e.Store.SetTopology(topology{
+		record.SchemaVersion, h.PlannedGPUCount, orEmpty(h.PresentGPUs), h.DisplayGPU, orEmpty(h.DesktopAIGPUs), orEmpty(h.ComputeGPUs),
+	}); err != nil {
+		return err
+	}
+	if err := e.Store.SetDesired(c.Boot.DefaultMode); err != nil {
+		return err
+	}
+	if err := e.Store.SetCurrent(mode.Bootstrapping); err != nil {
+		return err
+	}
+	target := mode.DesktopTarget
+	if c.Boot.DefaultMode == mode.Compute {
+		target = mode.ComputeTarget
+	}
+	mgr, err := systemd.Connect(ctx, e.Store.Root)
+	if err != nil {
+		return err
+	}
+	defer mgr.Close()
+	return mgr.Enqueue(ctx, string(target), "replace")
+}
+
+func orEmpty(list []int) []int {
+	if list == nil {
+		return []int{}
+	}
+	return list
+}

@@ -1,0 +1,66 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/observe"
+	"github.com/ryjen/dubnium/pkg/plan"
+	"github.com/ryjen/dubnium/pkg/record"
+)
+
+// rollBack restores the prior mode after a failure and records what is then
+// observed. It runs to its end even when the controller was told to stop: the
+// machine is not left in between.
+func (r *run) rollBack(ctx context.Context, before observe.Observation, failure error) record.Event {
+	ctx = context.WithoutCancel(ctx)
+	prior, known := before.State.Base()
+	if !known {
+		// No mode to go back to: the configured default is the safe harbour.
+		prior = r.Config.Boot.DefaultMode
+	}
+	now := r.look(ctx)
+	p := plan.Make(now, prior, r.Config)
+	steps := p.Steps[:0:0]
+	for _, s := range p.Steps {
+		if s.Action != mode.Announce {
+			steps = append(steps, s)
+			r.marker.Steps = append(r.marker.Steps, planned(s, true))
+		}
+	}
+	r.marker.Phase = record.RollingBack
+	r.save()
+	undo := r.act(ctx, steps, true)
+	after := now
+	if !p.Noop {
+		after = r.settle(ctx, prior.State())
+	}
+	reason := failure.Error()
+	if undo != nil {
+		reason += fmt.Sprintf("; rolling back to %s: %v", prior, undo)
+	}
+	outcome, code := classify(before.State, after.State, errors.Is(failure, context.DeadlineExceeded))
+	if code != exitcode.RolledBack && code != exitcode.TimedOut {
+		reason += "; the machine is then " + unmet(after)
+	}
+	return r.finish(outcome, code, after, reason)
+}
+
+// classify says how a rolled-back transition ended.
+func classify(before, after mode.State, late bool) (record.Outcome, exitcode.Code) {
+	_, stable := after.Stable()
+	_, usable := after.Base()
+	switch {
+	case stable && after == before && late:
+		return record.TimedOut, exitcode.TimedOut
+	case stable && after == before:
+		return record.RolledBack, exitcode.RolledBack
+	case usable:
+		return record.Degraded, exitcode.Degraded
+	default:
+		return record.Failed, exitcode.Failed
+	}
+}
