@@ -1,34 +1,18 @@
-// Package collect looks at the machine: it gathers evidence from logind,
-// systemd, /proc and the controller's own files, each source within the
-// caller's deadline, and judges nothing.
+// Package collect looks at logind, systemd and /proc, each within the caller's
+// deadline, and says what it saw in the words of evidence. It judges nothing.
 package collect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/ryjen/dubnium/pkg/bus"
-	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/evidence"
 	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/login"
-	"github.com/ryjen/dubnium/pkg/mode"
-	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/procinfo"
-	"github.com/ryjen/dubnium/pkg/record"
 	"github.com/ryjen/dubnium/pkg/systemd"
-	"github.com/ryjen/dubnium/pkg/vllm"
-)
-
-// The names of the sources, as evidence has them.
-const (
-	fromLogind  = "org.freedesktop.login1"
-	fromSystemd = "org.freedesktop.systemd1"
-	fromProc    = "/proc"
-	fromState   = record.RunDir
 )
 
 // Answer is what one conversation with the system bus brought.
@@ -96,7 +80,7 @@ func Unit(a Answer, name string) evidence.Unit {
 
 // Compositors finds the processes that draw a desktop.
 func Compositors(ctx context.Context, root hostfs.Root, names []string) ([]evidence.Process, error) {
-	scan, err := within(ctx, fromProc, func() (procinfo.Scan, error) { return procinfo.Find(root, names) })
+	scan, err := Within(ctx, "/proc", func() (procinfo.Scan, error) { return procinfo.Find(root, names) })
 	if err != nil {
 		return nil, err
 	}
@@ -115,161 +99,6 @@ func Compositors(ctx context.Context, root hostfs.Root, names []string) ([]evide
 	return out, nil
 }
 
-// slicesSeen are the slices whose weights the studio overlay changes.
-func slicesSeen() []string {
-	return []string{"ai.slice", "interactive.slice", "platform.slice"}
-}
-
-// Survey is one look at the machine and what it cost.
-type Survey struct {
-	Evidence   evidence.Evidence
-	RoundTrips int
-}
-
-// Look gathers the evidence of all families, the sources at the same time.
-func Look(ctx context.Context, root hostfs.Root, cfg config.Config) Survey {
-	var s Survey
-	comp := async(func() evidence.Reading[[]evidence.Process] {
-		return timed(fromProc, func() ([]evidence.Process, error) {
-			return Compositors(ctx, root, cfg.Desktop.Compositors)
-		})
-	})
-	ctl := async(func() evidence.Reading[evidence.Controller] {
-		return timed(fromState, func() (evidence.Controller, error) {
-			return within(ctx, fromState, func() (evidence.Controller, error) { return controller(root) })
-		})
-	})
-	s.askBus(ctx, root, cfg)
-	s.Evidence.Compositors, s.Evidence.Controller = <-comp, <-ctl
-	s.Evidence.GPU.Status, s.Evidence.Audio.Status = evidence.NotCollected, evidence.NotCollected
-	return s
-}
-
-// askBus fills in the families that come over the bus.
-func (s *Survey) askBus(ctx context.Context, root hostfs.Root, cfg config.Config) {
-	units := slices.Concat([]string{
-		string(mode.DesktopTarget), string(mode.ComputeTarget), "graphical.target",
-		string(mode.StudioPolicy), string(mode.AudioPriority), cfg.VLLM.Unit,
-	}, cfg.Desktop.LoginUnits)
-	start := time.Now()
-	a := Ask(ctx, root, units, slicesSeen()...)
-	took := time.Since(start)
-	s.RoundTrips = a.RoundTrips
-	ev := &s.Evidence
-
-	sessions, err := Sessions(root, a)
-	ev.Sessions = evidence.Read(fromLogind, sessions, err, took)
-
-	login := []evidence.Unit{}
-	for _, name := range cfg.Desktop.LoginUnits {
-		login = append(login, Unit(a, name))
-	}
-	ev.LoginPath = evidence.Read(fromSystemd, login, a.SystemdErr, took)
-	ev.Targets = evidence.Read(fromSystemd, evidence.Targets{
-		Desktop: Unit(a, string(mode.DesktopTarget)), Compute: Unit(a, string(mode.ComputeTarget)),
-		Graphical: Unit(a, "graphical.target"),
-	}, a.SystemdErr, took)
-	overlay := evidence.Overlay{
-		Policy: Unit(a, string(mode.StudioPolicy)), Priority: Unit(a, string(mode.AudioPriority)),
-		Weights: map[string]evidence.Slice{},
-	}
-	for _, name := range slicesSeen() {
-		if u := a.Systemd.Unit(name); u.Known {
-			overlay.Weights[name] = evidence.Slice{
-				CPUWeight: u.CPUWeight.Value, IOWeight: u.IOWeight.Value, MemoryHighMiB: u.MemoryHigh.Value >> 20,
-			}
-		}
-	}
-	ev.Overlay = evidence.Read(fromSystemd, overlay, a.SystemdErr, took)
-	ev.Boot = evidence.Read(fromSystemd, evidence.Boot{
-		SystemState: a.Systemd.SystemState, Finished: a.Systemd.FinishMonoUsec > 0,
-	}, errors.Join(a.SystemdErr, a.Systemd.ManagerErr), took)
-
-	v := evidence.VLLM{Enabled: cfg.VLLM.Enable, Unit: Unit(a, cfg.VLLM.Unit), Health: evidence.HealthNotAsked}
-	if v.Unit.IsActive() {
-		v.Health = Health(ctx, cfg)
-	}
-	ev.VLLM = evidence.Read(fromSystemd+", GET /health", v, a.SystemdErr, time.Since(start))
-}
-
-// Health asks vLLM how it is. A server that can't be reached is not healthy,
-// whatever the reason.
-func Health(ctx context.Context, cfg config.Config) evidence.Health {
-	h, err := vllm.Ask(ctx, vllm.Addr(cfg.VLLM.Host, cfg.VLLM.Port))
-	switch {
-	case err != nil:
-		return evidence.Unreachable
-	case h == vllm.Healthy:
-		return evidence.Healthy
-	case h == vllm.Loading:
-		return evidence.Loading
-	default:
-		return evidence.Unreachable
-	}
-}
-
-// controller reads what the controller left behind. Garbled files are told as
-// an error: what they should say is then unknown.
-func controller(root hostfs.Root) (evidence.Controller, error) {
-	store := record.Store{Root: root}
-	var c evidence.Controller
-	lock, err := store.Lock()
-	if err != nil {
-		return c, fmt.Errorf("look who holds the lock: %w", err)
-	}
-	c.LockHeld, c.HolderPID, c.HolderMode = lock.Held, lock.PID, string(lock.Target)
-	m, found, err := store.Marker()
-	switch {
-	case errors.Is(err, record.ErrGarbled):
-		// Only a controller that was killed can leave half a marker.
-		c.Marker, c.Mutated = "garbled", true
-	case err != nil:
-		return c, err
-	case found:
-		c.Marker, c.Mutated = m.ID, m.Mutated()
-	}
-	last, found, err := store.Last()
-	if err != nil {
-		return c, err
-	}
-	if found {
-		c.LastOutcome = string(last.Outcome)
-	}
-	return c, nil
-}
-
-// Policy is what the classifier has to know of the configuration.
-func Policy(cfg config.Config, self int) observe.Policy {
-	weights := map[string]evidence.Slice{}
-	for name, s := range map[string]config.Slice{
-		"ai.slice": cfg.Slices.AI, "interactive.slice": cfg.Slices.Interactive, "platform.slice": cfg.Slices.Platform,
-	} {
-		studio := evidence.Slice{
-			CPUWeight: uint64(s.StudioCPUWeight), IOWeight: uint64(s.StudioIOWeight), MemoryHighMiB: s.StudioMemoryHigh.Bytes() >> 20,
-		}
-		base := evidence.Slice{
-			CPUWeight: uint64(s.CPUWeight), IOWeight: uint64(s.IOWeight), MemoryHighMiB: s.MemoryHigh.Bytes() >> 20,
-		}
-		// Where both are the same nothing tells them apart, and nothing needs to.
-		if studio != base {
-			weights[name] = studio
-		}
-	}
-	return observe.Policy{
-		VLLMEnabled: cfg.VLLM.Enable, LoginPath: cfg.Desktop.LoginUnits, StudioWeights: weights, Self: self,
-	}
-}
-
-// Observe looks and classifies. Self is the process whose lock and marker are
-// its own; 0 for everybody but the controller.
-func Observe(ctx context.Context, root hostfs.Root, cfg config.Config, self int) observe.Observation {
-	ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.Observe.Std())
-	defer cancel()
-	o := observe.Classify(Look(ctx, root, cfg).Evidence, Policy(cfg, self))
-	o.Timestamp = time.Now().UTC().Format(record.TimeFormat)
-	return o
-}
-
 // Describe names what a cgroup belongs to, for messages.
 func Describe(cgroup string) string {
 	if s := procinfo.Session(cgroup); s != "" {
@@ -286,9 +115,9 @@ func Describe(cgroup string) string {
 	}
 }
 
-// within runs f, which can't be cancelled, until ctx ends. A read of the
+// Within runs f, which can't be cancelled, until ctx ends. A read of the
 // kernel's files may block for good; such a goroutine is left behind.
-func within[T any](ctx context.Context, source string, f func() (T, error)) (T, error) {
+func Within[T any](ctx context.Context, source string, f func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -305,16 +134,4 @@ func within[T any](ctx context.Context, source string, f func() (T, error)) (T, 
 		var zero T
 		return zero, fmt.Errorf("read %s: %w", source, ctx.Err())
 	}
-}
-
-func timed[T any](source string, f func() (T, error)) evidence.Reading[T] {
-	start := time.Now()
-	v, err := f()
-	return evidence.Read(source, v, err, time.Since(start))
-}
-
-func async[T any](f func() T) <-chan T {
-	c := make(chan T, 1)
-	go func() { c <- f() }()
-	return c
 }

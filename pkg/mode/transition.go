@@ -99,13 +99,15 @@ var (
 			{Action: AwaitVLLM, When: IfEnabled, Why: "active is not yet healthy"},
 		},
 	)
-	intoDesktop = []Step{
+	// From compute there is no overlay to take off; from a state that is no
+	// mode there may be half of one.
+	intoDesktop = append(slices.Clone(overlayOff), []Step{
 		{Action: StopUnit, Unit: VLLM, When: IfActive, Why: "the GPU goes back to the display"},
 		{Action: StopUnit, Unit: ComputeTarget, When: IfActive, Why: "the compute contract ends"},
 		{Action: StartUnit, Unit: DesktopTarget, Why: "the desktop contract begins"},
 		{Action: StartUnit, Unit: LoginPath, Tolerated: true, Why: "last, when all is ready for a person"},
 		{Action: AwaitLogin, Tolerated: true, Why: "a started display manager is not yet a desktop"},
-	}
+	}...)
 	intoComputeGuards = []string{
 		"target_reachable", "compute_capability_local", "persistence_paths_ready",
 		"graphical_session_terminable", "memory_headroom",

@@ -56,8 +56,21 @@ func (s Step) Title() string {
 // Make plans the way from the observation to a mode. A request for the mode
 // that is already there is a no-op.
 func Make(o observe.Observation, to mode.Mode, cfg config.Config) Plan {
-	p := ForState(o.State, to, cfg)
-	if m, stable := o.State.Stable(); stable && m == to {
+	return concrete(ForState(o.State, to, cfg), o, cfg)
+}
+
+// Restore plans the way back to the mode that a failed transition came from.
+// Whatever the half-way machine looks like, it takes the row that undoes the
+// most: what was not touched is skipped or already as it should be.
+func Restore(o observe.Observation, prior mode.Mode, cfg config.Config) Plan {
+	p := ForState(mode.Unknown, prior, cfg)
+	p.From = o.State
+	return concrete(p, o, cfg)
+}
+
+// concrete settles what was left open because nobody had looked at the units.
+func concrete(p Plan, o observe.Observation, cfg config.Config) Plan {
+	if m, stable := o.State.Stable(); stable && m == p.To {
 		p.Noop, p.Steps, p.Guards = true, []Step{}, []string{}
 		return p
 	}
@@ -113,7 +126,7 @@ func step(s mode.Step, unit string, cfg config.Config) Step {
 		out.Skip = "desktop.loginUnits is empty: people log in on a console"
 	case s.Action == mode.AwaitLogin && len(cfg.Desktop.LoginUnits) == 0:
 		out.Skip = "desktop.loginUnits is empty: people log in on a console"
-	case s.Action == mode.Announce && cfg.Desktop.AnnounceGrace.Duration() == 0:
+	case s.Action == mode.Announce && cfg.Desktop.AnnounceGrace.Std() == 0:
 		out.Skip = "desktop.announceGrace is 0"
 	}
 	return out
@@ -140,21 +153,21 @@ func Bound(s mode.Step, cfg config.Config) time.Duration {
 	t := cfg.Timeouts
 	switch s.Action {
 	case mode.Announce:
-		return cfg.Desktop.AnnounceGrace.Duration() + t.Observe.Duration()
+		return cfg.Desktop.AnnounceGrace.Std() + t.Observe.Std()
 	case mode.StopUnit:
-		return t.StopUnit.Duration()
+		return t.StopUnit.Std()
 	case mode.StartUnit:
-		return t.StartUnit.Duration()
+		return t.StartUnit.Std()
 	case mode.EndSessions:
-		return t.EndSessions.Duration()
+		return t.EndSessions.Std()
 	case mode.Gate:
-		return t.Gate.Duration()
+		return t.Gate.Std()
 	case mode.AwaitVLLM:
-		return cfg.VLLM.StartTimeout.Duration()
+		return cfg.VLLM.StartTimeout.Std()
 	case mode.AwaitLogin:
-		return t.Graphical.Duration()
+		return t.Graphical.Std()
 	default:
-		return t.Observe.Duration()
+		return t.Observe.Std()
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
-	"github.com/ryjen/dubnium/pkg/collect"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/guards"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/record"
+	"github.com/ryjen/dubnium/pkg/survey"
 )
 
 type modeModel struct {
@@ -195,7 +195,7 @@ func (c *guardsCmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	target := mode.Mode(c.Target)
-	o := collect.Observe(ctx, env.Root, cfg, 0)
+	o := survey.Observe(ctx, env.Root, cfg, 0)
 	row := mode.Find(o.State, target)
 	results := eng.Host.Guards(ctx, row.Guards, target)
 	doc := record.Guards{

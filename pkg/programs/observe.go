@@ -6,10 +6,10 @@ import (
 	"io"
 
 	"github.com/ryjen/dubnium/pkg/cli"
-	"github.com/ryjen/dubnium/pkg/collect"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/record"
+	"github.com/ryjen/dubnium/pkg/survey"
 )
 
 type observeModel struct {
@@ -48,7 +48,7 @@ func (m *observeModel) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	o := collect.Observe(ctx, env.Root, cfg, 0)
+	o := survey.Observe(ctx, env.Root, cfg, 0)
 	for _, e := range o.InspectionErrors {
 		env.Logf("%s: %s", e.Source, e.Message)
 	}

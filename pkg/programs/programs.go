@@ -20,6 +20,9 @@ import (
 	"github.com/ryjen/dubnium/pkg/record"
 )
 
+// All lists the programs of this package.
+func All() []cli.Program { return []cli.Program{Mode(), ObserveCurrent(), Reconcile()} }
+
 // output is how a command prints: --json, or --format for those who are used
 // to it.
 type output struct {

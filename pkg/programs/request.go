@@ -57,7 +57,7 @@ func request(ctx context.Context, env *cli.Env, target mode.Mode, format cli.For
 	stale, _, _ := store.Marker()
 
 	unit := "mode-controller@" + string(target) + ".service"
-	mgr, err := systemd.Connect(ctx, env.Root)
+	mgr, err := systemd.NewManager(ctx, env.Root)
 	if err != nil {
 		return exitcode.With(exitcode.Inspection, err)
 	}
@@ -112,9 +112,9 @@ func conclude(ctx context.Context, env *cli.Env, story *story, store record.Stor
 
 // codeOf is the exit code of a controller that left no record.
 func codeOf(err error) exitcode.Code {
-	var job *systemd.JobError
-	if errors.As(err, &job) && job.ExecMainCode == exited {
-		if c := exitcode.Code(job.ExecMainStatus); c.Band() != exitcode.BandOutside && c != exitcode.OK {
+	var job *systemd.JobFailed
+	if errors.As(err, &job) && job.JobResult.Unit.ExecMainCode == exited {
+		if c := exitcode.Code(job.JobResult.Unit.ExecMainStatus); c.Band() != exitcode.BandOutside && c != exitcode.OK {
 			return c
 		}
 	}

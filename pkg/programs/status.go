@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
-	"github.com/ryjen/dubnium/pkg/collect"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/evidence"
 	"github.com/ryjen/dubnium/pkg/exitcode"
@@ -17,6 +16,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/record"
+	"github.com/ryjen/dubnium/pkg/survey"
 )
 
 type statusCmd struct {
@@ -55,7 +55,7 @@ func gatherStatus(ctx context.Context, env *cli.Env, cfg config.Config) status {
 	doc := status{
 		SchemaVersion: 1, BlockedBy: []guard.Result{}, Unread: []string{},
 		Placement: cfg.CapabilityPlacement, Hardware: cfg.Hardware,
-		Observation: collect.Observe(ctx, env.Root, cfg, 0),
+		Observation: survey.Observe(ctx, env.Root, cfg, 0),
 	}
 	note := func(err error) {
 		if err != nil {

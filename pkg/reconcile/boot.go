@@ -63,12 +63,18 @@ func (e *Engine) Boot(ctx context.Context) error {
 	if c.Boot.DefaultMode == mode.Compute {
 		target = mode.ComputeTarget
 	}
-	mgr, err := systemd.Connect(ctx, e.Store.Root)
+	mgr, err := systemd.NewManager(ctx, e.Store.Root)
 	if err != nil {
 		return err
 	}
 	defer mgr.Close()
-	return mgr.Enqueue(ctx, string(target), "replace")
+	if err := mgr.Enqueue(ctx, string(target), "replace"); err != nil {
+		return err
+	}
+	if c.Boot.DefaultMode == mode.Compute && c.VLLM.Enable {
+		return mgr.Enqueue(ctx, c.VLLM.Unit, "replace")
+	}
+	return nil
 }
 
 func orEmpty(list []int) []int {

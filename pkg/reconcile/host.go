@@ -22,6 +22,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/plan"
 	"github.com/ryjen/dubnium/pkg/procinfo"
+	"github.com/ryjen/dubnium/pkg/survey"
 	"github.com/ryjen/dubnium/pkg/systemd"
 )
 
@@ -42,7 +43,7 @@ var _ Host = (*Machine)(nil)
 
 // Observe looks at the machine.
 func (m *Machine) Observe(ctx context.Context) observe.Observation {
-	return collect.Observe(ctx, m.Root, m.Config, m.PID)
+	return survey.Observe(ctx, m.Root, m.Config, m.PID)
 }
 
 // Guards runs guards as processes, all at the same time.
@@ -93,7 +94,7 @@ func (m *Machine) Do(ctx context.Context, s plan.Step, target mode.Mode) (string
 // stop stops a unit and waits until its cgroup is empty: a unit that is
 // inactive may have left processes behind.
 func (m *Machine) stop(ctx context.Context, unit string) (string, error) {
-	mgr, err := systemd.Connect(ctx, m.Root)
+	mgr, err := systemd.NewManager(ctx, m.Root)
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +122,7 @@ func (m *Machine) stop(ctx context.Context, unit string) (string, error) {
 const jobMode = "fail"
 
 func (m *Machine) start(ctx context.Context, unit string) (string, error) {
-	mgr, err := systemd.Connect(ctx, m.Root)
+	mgr, err := systemd.NewManager(ctx, m.Root)
 	if err != nil {
 		return "", err
 	}
@@ -258,7 +259,7 @@ func (m *Machine) await(ctx context.Context, match func(evidence.Session) bool, 
 func (m *Machine) awaitVLLM(ctx context.Context) (string, error) {
 	unit := m.Config.VLLM.Unit
 	for {
-		if h := collect.Health(ctx, m.Config); h == evidence.Healthy {
+		if h := survey.Health(ctx, m.Config); h == evidence.Healthy {
 			return "healthy", nil
 		} else if u := collect.Ask(ctx, m.Root, nil, unit).Systemd.Unit(unit); u.Loaded() && !u.Up() {
 			return "", fmt.Errorf("%s is %s (%s) while it should load; journalctl -u %s says why", unit, u.ActiveState, u.Result, unit)

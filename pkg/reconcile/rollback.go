@@ -23,7 +23,7 @@ func (r *run) rollBack(ctx context.Context, before observe.Observation, failure 
 		prior = r.Config.Boot.DefaultMode
 	}
 	now := r.look(ctx)
-	p := plan.Make(now, prior, r.Config)
+	p := plan.Restore(now, prior, r.Config)
 	steps := p.Steps[:0:0]
 	for _, s := range p.Steps {
 		if s.Action != mode.Announce {

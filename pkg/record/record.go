@@ -13,6 +13,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/atomicfile"
 	"github.com/ryjen/dubnium/pkg/eventlog"
 	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/flock"
 	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/mode"
@@ -28,16 +29,15 @@ const (
 	RunDir   = "/run/mode-controller"
 	StateDir = "/var/lib/mode-controller"
 
-	desiredFile    = RunDir + "/desired"
-	currentFile    = RunDir + "/current"
-	LockFile       = RunDir + "/lock"
-	markerFile     = RunDir + "/transition.json"
-	lastFile       = RunDir + "/last-transition.json"
-	guardsFile     = RunDir + "/last-guards.json"
-	placementFile  = RunDir + "/capability-placement.json"
-	topologyFile   = RunDir + "/hardware-topology.json"
-	EventsFile     = StateDir + "/events.jsonl"
-	eventsHeadroom = 64 << 10 // bytes: many times the size of the largest event
+	desiredFile   = RunDir + "/desired"
+	currentFile   = RunDir + "/current"
+	LockFile      = RunDir + "/lock"
+	markerFile    = RunDir + "/transition.json"
+	lastFile      = RunDir + "/last-transition.json"
+	guardsFile    = RunDir + "/last-guards.json"
+	placementFile = RunDir + "/capability-placement.json"
+	topologyFile  = RunDir + "/hardware-topology.json"
+	EventsFile    = StateDir + "/events.jsonl"
 )
 
 // Outcome says how a transition ended.
@@ -159,6 +159,23 @@ type Guards struct {
 	Results       []guard.Result `json:"results"`
 }
 
+// TimeFormat is the form of every time in the documents of this package.
+const TimeFormat = guard.TimeFormat
+
+// Holder is what the holder of the lock writes into it.
+type Holder struct {
+	PID    int       `json:"pid"`
+	Target mode.Mode `json:"target"`
+	ID     string    `json:"transition_id"`
+	Since  string    `json:"since"`
+}
+
+// Lock is who holds the lock, if anybody does.
+type Lock struct {
+	Held bool
+	Holder
+}
+
 // Store reads and writes the state below a root.
 type Store struct{ Root hostfs.Root }
 
@@ -214,9 +231,35 @@ func (s Store) Placement() (map[string]any, bool, error) {
 	return read[map[string]any](s, placementFile)
 }
 
+// Lock looks who holds the lock, without touching it.
+func (s Store) Lock() (Lock, error) {
+	h, err := flock.ReadHolder(s.Root, LockFile)
+	if err != nil || !h.Held {
+		return Lock{}, err
+	}
+	l := Lock{Held: true}
+	// The record is written after the lock is taken: it may not be there yet.
+	_ = json.Unmarshal(h.Record, &l.Holder)
+	if h.PID > 0 {
+		l.PID = h.PID
+	}
+	return l, nil
+}
+
+// HeldBy says in a sentence who holds the lock.
+func (s Store) HeldBy() string {
+	l, err := s.Lock()
+	switch {
+	case err != nil || !l.Held || l.Target == "":
+		return "another transition holds the lock"
+	default:
+		return fmt.Sprintf("a transition to %s holds the lock (pid %d, since %s)", l.Target, l.PID, l.Since)
+	}
+}
+
 // CanAppend tells whether the history can take the events of a transition.
 func (s Store) CanAppend() error {
-	return eventlog.Check(s.Root.Path(EventsFile), eventsHeadroom)
+	return eventlog.Check(s.Root.Path(EventsFile))
 }
 
 // Append adds an event to the history and does not return before it is on the

@@ -1,0 +1,15 @@
+package systemd
+
+import (
+	"context"
+	"fmt"
+)
+
+// Enqueue asks for a unit to be started and does not wait for it, as whoever
+// is part of the boot has to: waiting would be waiting for itself.
+func (m *Manager) Enqueue(ctx context.Context, unit, mode string) error {
+	if _, err := m.systemd.StartUnitContext(ctx, unit, mode, nil); err != nil {
+		return fmt.Errorf("ask for %s to be started: %w", unit, err)
+	}
+	return nil
+}
