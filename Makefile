@@ -75,6 +75,7 @@ sizes: build ## Sizes of the binaries
 .PHONY: stage install uninstall
 stage: build ## Lay out what would be installed below dist/root
 	@scripts/install stage dist/root "/usr"
+	@$(GO) build $(GOFLAGS_BUILD) -o dist/stand-ins/var/lib/vllm/venv/bin/vllm ./tests/fakes/vllm
 install: build ## Install on this machine (root; PREFIX=/usr/local, DESTDIR for packagers)
 	@scripts/install install "$(DESTDIR)/" "$(PREFIX)"
 uninstall: ## Remove what make install installed; configuration and history stay

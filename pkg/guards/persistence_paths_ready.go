@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/procinfo"
 )
 
 // PersistencePathsReady asks whether the compute workload finds its files.
@@ -87,7 +89,7 @@ func checkFolder(root hostfs.Root, name string, need config.Size, ev *pathsEvide
 		return &v
 	}
 	free := fs.Bavail * uint64(fs.Bsize)
-	p := pathEvidence{Path: name, FreeMiB: free >> 20, ReadOnly: fs.Flags&unix.ST_RDONLY != 0}
+	p := pathEvidence{Path: name, FreeMiB: free >> 20, ReadOnly: readOnly(root, name, fs.Flags&unix.ST_RDONLY != 0)}
 	ev.Paths = append(ev.Paths, p)
 	switch {
 	case p.ReadOnly:
@@ -96,6 +98,22 @@ func checkFolder(root hostfs.Root, name string, need config.Size, ev *pathsEvide
 		return say("space-low", "%s has %d MiB free, %d MiB are needed", name, p.FreeMiB, need.MiB())
 	}
 	return nil
+}
+
+// readOnly tells whether a folder is on a file system that is mounted
+// read-only. The mounts of process 1 are the machine's; ours may be those of a
+// unit's sandbox, where everything is read-only. Where process 1 may not be
+// looked at there is no sandbox of ours either, and own is the answer.
+func readOnly(root hostfs.Root, name string, own bool) bool {
+	real, err := filepath.EvalSymlinks(root.Path(name))
+	if err != nil || !root.Real() {
+		return own
+	}
+	ro, known, err := procinfo.MountedReadOnly(root, 1, real)
+	if err != nil || !known {
+		return own
+	}
+	return ro
 }
 
 // checkWorkload looks for what vLLM can't start without.

@@ -172,8 +172,12 @@ func lastLine(ev record.Event, now time.Time) string {
 		when = ago(now.Sub(t))
 	}
 	s := fmt.Sprintf("%s -> %s: %s, %s", ev.Prior, ev.Requested, ev.Outcome, when)
-	if !ev.Success {
-		s += fmt.Sprintf("; exit code %d: %s", ev.ExitCode, ev.Reason)
+	switch ev.Outcome {
+	case record.Converged, record.Noop:
+	case record.Blocked, record.CheckError: // what blocked it has a line of its own
+		s += fmt.Sprintf(" (exit code %d)", ev.ExitCode)
+	default:
+		s += fmt.Sprintf(" (exit code %d): %s", ev.ExitCode, ev.Reason)
 	}
 	return s
 }

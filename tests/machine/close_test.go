@@ -130,6 +130,27 @@ func TestCloseIsClean(t *testing.T) {
 	}
 }
 
+// TestCloseIsBounded: a service that ignores SIGTERM can't hold a test up.
+func TestCloseIsBounded(t *testing.T) {
+	t.Parallel()
+	m := Start(t, Options{NoDesktop: true})
+	m.MustRun(t, "systemd-run", "--unit=stubborn", "bash", "-c", "trap '' TERM; touch /run/stubborn; while :; do sleep 1000; done")
+	m.Eventually(t, 10*time.Second, func() error {
+		_, err := m.ReadFile("/run/stubborn")
+		return err
+	})
+	name, leader, start := m.name, m.leader, time.Now()
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(start); d < closeTimeout || d > 2*closeTimeout {
+		t.Errorf("it took %s", d)
+	}
+	if left := remains(name, leader); len(left) > 0 {
+		t.Errorf("left:\n%s", strings.Join(left, "\n"))
+	}
+}
+
 // TestKilledTest: the machine of a killed test process goes down, and the next boot removes what is left.
 func TestKilledTest(t *testing.T) {
 	t.Parallel()

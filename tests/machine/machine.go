@@ -149,6 +149,10 @@ func (m *Machine) Console() string {
 	if m.stop == nil {
 		return m.console
 	}
+	return m.consoleFile()
+}
+
+func (m *Machine) consoleFile() string {
 	b, err := os.ReadFile(m.consolePath())
 	if err != nil {
 		return err.Error()

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// closeTimeout bounds a clean shutdown; after it the container is killed.
-const closeTimeout = 15 * time.Second
+// closeTimeout bounds a clean shutdown, which takes a fraction of a second; after it the container is killed.
+const closeTimeout = 8 * time.Second
 
 func (m *Machine) consolePath() string { return filepath.Join(m.scratch, "console") }
 
@@ -118,23 +118,31 @@ func (m *Machine) run(cmd *exec.Cmd) error {
 	return nil
 }
 
-// Close shuts the machine down and removes all that it had on the host.
+// Close shuts the machine down and removes all that it had on the host. One that doesn't go down in
+// time, as with a service that ignores SIGTERM, is killed: that is no error.
 func (m *Machine) Close() error {
-	var err error
 	if m.stop != nil {
 		m.stop()
-		select {
-		case <-m.exited:
-		case <-time.After(closeTimeout):
-			err = fmt.Errorf("shut %s down: it didn't within %s, and was killed", m.name, closeTimeout)
-			killGroups(m.groups)
-			<-m.exited
+		m.waitExit(closeTimeout)
+		var payload []string
+		for _, group := range m.groups {
+			payload = append(payload, filepath.Join(group, "payload"))
 		}
-		m.stop = nil
-		m.console = m.Console()
+		killGroups(payload) // nspawn lives to see it, and reaps PID 1
+		m.waitExit(closeTimeout)
 		killGroups(m.groups) // a container that was stopped before it was up leaves a child or two dying
+		<-m.exited
+		m.console = m.consoleFile()
+		m.stop = nil
 	}
-	return errors.Join(err, m.remove())
+	return m.remove()
+}
+
+func (m *Machine) waitExit(limit time.Duration) {
+	select {
+	case <-m.exited:
+	case <-time.After(limit):
+	}
 }
 
 // remove gives back what the machine had on the host, in any state of its making.

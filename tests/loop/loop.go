@@ -1,0 +1,58 @@
+// Package loop boots machines with Dubnium installed on them, as make install
+// lays it out, and holds what the control loop promises on a real systemd.
+package loop
+
+import (
+	"path/filepath"
+	"runtime"
+
+	"github.com/ryjen/dubnium/tests/machine"
+)
+
+// Config is the configuration of the machine under test: short waits, and a
+// stand-in vLLM that loads in half a second.
+const Config = `[desktop]
+announceGrace = "0s"
+
+[vllm]
+enable = true
+model = "/var/lib/dubnium/models/demo"
+startTimeout = "20s"
+
+[timeouts]
+endSessions = "15s"
+stopUnit = "15s"
+startUnit = "15s"
+graphical = "15s"
+
+[guards.memory]
+desktop = "64MiB"
+studioLocal = "64MiB"
+compute = "128MiB"
+
+[guards.persistence]
+minFree = "16MiB"
+`
+
+// VLLM is how the stand-in vLLM behaves unless a test says otherwise.
+const VLLM = `{"load_ms": 500}`
+
+// Options describes a machine with Dubnium on it. A file in more replaces the
+// one of the same path.
+func Options(more ...machine.File) machine.Options {
+	files := []machine.File{
+		{Path: "/etc/dubnium/dubnium.toml", Content: Config},
+		{Path: "/etc/dubnium-fake-vllm.json", Content: VLLM},
+		{Path: "/var/lib/dubnium/models/demo/config.json", Content: "{}\n"},
+	}
+	dist := filepath.Join(repository(), "dist")
+	return machine.Options{
+		Overlay: []string{filepath.Join(dist, "root"), filepath.Join(dist, "stand-ins")},
+		Files:   append(files, more...),
+	}
+}
+
+func repository() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
