@@ -3,6 +3,7 @@ module github.com/ryjen/dubnium
 go 1.26
 
 require (
+	github.com/NVIDIA/go-nvml v0.13.3-1
 	github.com/alecthomas/kong v1.17.0
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/godbus/dbus/v5 v5.2.4

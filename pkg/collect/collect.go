@@ -4,8 +4,10 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ryjen/dubnium/pkg/bus"
 	"github.com/ryjen/dubnium/pkg/evidence"
@@ -34,10 +36,12 @@ func Ask(ctx context.Context, root hostfs.Root, units []string, detailed ...stri
 	}
 	defer conn.Close()
 	ql, qs := login.NewQuery(), systemd.NewQuery(units, detailed...)
-	err = conn.Batch(ctx, slices.Concat(ql.Calls(), qs.Calls())...)
-	if err == nil {
-		err = conn.Batch(ctx, slices.Concat(ql.Follow(), qs.Follow())...)
-	}
+	// A peer that did not answer in time keeps nobody from the answers of the
+	// other: what failed is told by its own result.
+	half, cancel := firstHalf(ctx)
+	err = conn.Batch(half, slices.Concat(ql.Calls(), qs.Calls())...)
+	cancel()
+	err = errors.Join(err, conn.Batch(ctx, slices.Concat(ql.Follow(), qs.Follow())...))
 	a := Answer{RoundTrips: conn.RoundTrips()}
 	a.Login, a.LoginErr = ql.Result()
 	a.Systemd, a.SystemdErr = qs.Result()
@@ -45,6 +49,16 @@ func Ask(ctx context.Context, root hostfs.Root, units []string, detailed ...stri
 		a.LoginErr, a.SystemdErr = err, err
 	}
 	return a
+}
+
+// firstHalf is ctx with half of the time that is left, so that a question that
+// nobody answers leaves time for those that follow from the others.
+func firstHalf(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
 // Sessions is the evidence of the sessions in an answer. Of a closing session
@@ -59,7 +73,7 @@ func Sessions(root hostfs.Root, a Answer) ([]evidence.Session, error) {
 		}
 		if e.Closing() && s.ScopePath() != "" {
 			// A scope whose cgroup is gone holds nothing.
-			if populated, _, err := procinfo.Populated(root, s.ScopePath()); err == nil {
+			if populated, _, err := procinfo.Populated(root, "/"+s.ScopePath()); err == nil {
 				e.Populated = &populated
 			}
 		}

@@ -3,10 +3,10 @@
 // dies; what a killed holder leaves is its record, which is evidence and no
 // lock.
 //
-// flock(2) asks for no write permission: whoever may open the file may lock
-// it. A lock file that everybody may read can therefore be held by anybody,
-// and a controller then finds it held. Holder tells the holder's user, so that
-// such a squatter is named instead of being taken for a transition.
+// flock(2) asks for no write permission: whoever may open the file may lock it,
+// and would then be in the way of everybody. The file can therefore be opened
+// by its owner only; that the lock is held, and by which process, everybody can
+// see in /proc/locks.
 package flock
 
 import (
@@ -21,8 +21,9 @@ import (
 // ErrHeld says that another open file holds the lock.
 var ErrHeld = errors.New("another process holds the lock")
 
-// fileMode lets unprivileged observers read the record.
-const fileMode = 0o644
+// fileMode keeps everybody else from opening the file, and thereby from locking
+// it.
+const fileMode = 0o600
 
 // Lock is a lock that this process holds.
 type Lock struct {

@@ -3,7 +3,9 @@ package flock
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"syscall"
 
@@ -73,6 +75,9 @@ func ReadHolder(root hostfs.Root, path string) (Holder, error) {
 	record, err := root.ReadLimited(path, recordLimit)
 	if hostfs.Absent(err) {
 		return free, nil
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		record, err = nil, nil // the record is its owner's; the lock is not
 	}
 	if err != nil {
 		return free, fmt.Errorf("look for the holder of %s: %w", path, err)

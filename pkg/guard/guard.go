@@ -6,6 +6,7 @@ package guard
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -105,9 +106,14 @@ func Say(reason string, evidence any, format string, args ...any) Verdict {
 	return Verdict{Reason: reason, Evidence: evidence, Message: fmt.Sprintf(format, args...)}
 }
 
-// CannotSee is the verdict of a guard whose source could not be read.
+// CannotSee is the verdict of a guard whose source could not be read. A source
+// that did not answer may notice the deadline a little before the context does.
 func CannotSee(err error, evidence any) Verdict {
-	return Verdict{Reason: Unreadable.Word, Evidence: evidence, Message: err.Error()}
+	reason := Unreadable.Word
+	if errors.Is(err, context.DeadlineExceeded) {
+		reason = Deadline.Word
+	}
+	return Verdict{Reason: reason, Evidence: evidence, Message: err.Error()}
 }
 
 // Result is the one line that a guard prints.

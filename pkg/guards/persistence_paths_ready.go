@@ -43,6 +43,8 @@ type pathEvidence struct {
 	Path     string `json:"path"`
 	FreeMiB  uint64 `json:"free_mib"`
 	ReadOnly bool   `json:"read_only"`
+
+	free uint64 // bytes
 }
 
 type pathsEvidence struct {
@@ -88,14 +90,24 @@ func checkFolder(root hostfs.Root, name string, need config.Size, ev *pathsEvide
 		v := guard.CannotSee(fmt.Errorf("statfs %s: %w", name, err), *ev)
 		return &v
 	}
-	free := fs.Bavail * uint64(fs.Bsize)
-	p := pathEvidence{Path: name, FreeMiB: free >> 20, ReadOnly: readOnly(root, name, fs.Flags&unix.ST_RDONLY != 0)}
+	p := pathEvidence{
+		Path: name, ReadOnly: readOnly(root, name, fs.Flags&unix.ST_RDONLY != 0),
+		free: fs.Bavail * uint64(fs.Bsize),
+	}
+	p.FreeMiB = p.free >> 20
 	ev.Paths = append(ev.Paths, p)
+	return judgeFolder(p, need, *ev)
+}
+
+// judgeFolder decides about one folder that is there; nil is nothing against it.
+func judgeFolder(p pathEvidence, need config.Size, ev pathsEvidence) *guard.Verdict {
 	switch {
 	case p.ReadOnly:
-		return say("read-only", "%s is on a file system that is mounted read-only", name)
-	case free < need.Bytes():
-		return say("space-low", "%s has %d MiB free, %d MiB are needed", name, p.FreeMiB, need.MiB())
+		v := guard.Say("read-only", ev, "%s is on a file system that is mounted read-only", p.Path)
+		return &v
+	case p.free < need.Bytes():
+		v := guard.Say("space-low", ev, "%s has %d MiB free, %d MiB are needed", p.Path, p.FreeMiB, need.MiB())
+		return &v
 	}
 	return nil
 }
@@ -119,24 +131,34 @@ func readOnly(root hostfs.Root, name string, own bool) bool {
 // checkWorkload looks for what vLLM can't start without.
 func checkWorkload(root hostfs.Root, v config.VLLM, ev *pathsEvidence) *guard.Verdict {
 	ev.Model = v.Model
-	config := path.Join(v.Model, "config.json")
-	if _, err := root.Stat(config); err != nil {
-		return missing("model-missing", *ev, config, "seed the model bundle there, or correct vllm.model", err)
+	model := path.Join(v.Model, "config.json")
+	info, err := root.Stat(model)
+	switch {
+	case err != nil:
+		return missing("model-missing", *ev, model, "seed the model bundle there, or correct vllm.model", err)
+	case !info.Mode().IsRegular():
+		return wrongKind("model-missing", *ev, "%s is not a file", model)
 	}
 	program, external := v.Program()
 	if !external {
 		return nil
 	}
 	ev.Runtime = program
-	info, err := root.Stat(program)
-	if err == nil && info.Mode()&0o111 == 0 {
-		out := guard.Say("runtime-missing", *ev, "%s is not executable", program)
-		return &out
-	}
-	if err != nil {
+	info, err = root.Stat(program)
+	switch {
+	case err != nil:
 		return missing("runtime-missing", *ev, program, "install the runtime there, or correct vllm.runtimePath", err)
+	case !info.Mode().IsRegular():
+		return wrongKind("runtime-missing", *ev, "%s is not a program", program)
+	case info.Mode()&0o111 == 0:
+		return wrongKind("runtime-missing", *ev, "%s is not executable", program)
 	}
 	return nil
+}
+
+func wrongKind(reason string, ev pathsEvidence, format, name string) *guard.Verdict {
+	v := guard.Say(reason, ev, format, name)
+	return &v
 }
 
 func missing(reason string, ev pathsEvidence, name, remedy string, err error) *guard.Verdict {

@@ -33,8 +33,11 @@ type Step struct {
 	Bound     time.Duration `json:"-"`
 	BoundMS   int64         `json:"bound_ms"`
 	Tolerated bool          `json:"tolerated,omitempty"`
-	Skip      string        `json:"skip,omitempty"` // why nothing is to be done
-	Why       string        `json:"why"`
+	// Replace lets the step's job cancel one that is queued: on the way back,
+	// what a failed transition left in the queue is ours to cancel.
+	Replace bool   `json:"replace,omitempty"`
+	Skip    string `json:"skip,omitempty"` // why nothing is to be done
+	Why     string `json:"why"`
 }
 
 // Title names the step in a few words, for people.
@@ -65,7 +68,11 @@ func Make(o observe.Observation, to mode.Mode, cfg config.Config) Plan {
 func Restore(o observe.Observation, prior mode.Mode, cfg config.Config) Plan {
 	p := ForState(mode.Unknown, prior, cfg)
 	p.From = o.State
-	return concrete(p, o, cfg)
+	p = concrete(p, o, cfg)
+	for i := range p.Steps {
+		p.Steps[i].Replace = true
+	}
+	return p
 }
 
 // concrete settles what was left open because nobody had looked at the units.

@@ -4,9 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/ryjen/dubnium/pkg/cli"
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/record"
 	"github.com/ryjen/dubnium/pkg/survey"
@@ -16,6 +21,7 @@ type observeModel struct {
 	cli.Flags `embed:""`
 	output    `embed:""`
 	Write     bool `name:"write" help:"Also cache the observation in /run/mode-controller/current; needs root."`
+	AwaitBoot bool `name:"await-boot" help:"Wait until the machine has booted, for at most five minutes; tell systemd, which runs this as a notify service, when there is nothing more that a boot must wait for."`
 }
 
 // ObserveCurrent is the program that says which mode the machine is in.
@@ -49,12 +55,26 @@ func (m *observeModel) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	o := survey.Observe(ctx, env.Root, cfg, 0)
+	if m.AwaitBoot && o.State == mode.Bootstrapping {
+		// systemd counts us among what it has to start before the boot is over.
+		if err := ready(); err != nil {
+			return err
+		}
+		if o, err = awaitBoot(ctx, env, cfg, o); err != nil {
+			return err
+		}
+	}
 	for _, e := range o.InspectionErrors {
 		env.Logf("%s: %s", e.Source, e.Message)
 	}
 	if m.Write {
 		if err := (record.Store{Root: env.Root}).SetCurrent(o.State); err != nil {
 			return permission(err)
+		}
+	}
+	if m.AwaitBoot {
+		if err := ready(); err != nil {
+			return err
 		}
 	}
 	if err := env.Print(m.format(), o, func(w io.Writer) error {
@@ -64,6 +84,35 @@ func (m *observeModel) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	return blind(o)
+}
+
+// bootPatience bounds how long a boot is waited for.
+const bootPatience = 5 * time.Minute
+
+// awaitBoot observes until the machine has booted.
+func awaitBoot(ctx context.Context, env *cli.Env, cfg config.Config, o observe.Observation) (observe.Observation, error) {
+	ctx, cancel := context.WithTimeout(ctx, bootPatience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for o.State == mode.Bootstrapping {
+		select {
+		case <-tick.C:
+			o = survey.Observe(ctx, env.Root, cfg, 0)
+		case <-ctx.Done():
+			return o, exitcode.Errorf(exitcode.Inspection, "the machine has not finished booting: systemctl list-jobs shows what it waits for")
+		}
+	}
+	return o, nil
+}
+
+// ready tells systemd that the service is started (sd_notify(3)); it does
+// nothing where systemd did not start us.
+func ready() error {
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		return exitcode.With(exitcode.Inspection, err)
+	}
+	return nil
 }
 
 // blind is the error of an observation for which nothing at all could be read.

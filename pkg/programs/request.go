@@ -11,7 +11,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/record"
-	"github.com/ryjen/dubnium/pkg/systemd"
+	"github.com/ryjen/dubnium/pkg/unitctl"
 )
 
 type requestCmd struct {
@@ -57,7 +57,7 @@ func request(ctx context.Context, env *cli.Env, target mode.Mode, format cli.For
 	stale, _, _ := store.Marker()
 
 	unit := "mode-controller@" + string(target) + ".service"
-	mgr, err := systemd.NewManager(ctx, env.Root)
+	mgr, err := unitctl.NewManager(ctx, env.Root)
 	if err != nil {
 		return exitcode.With(exitcode.Inspection, err)
 	}
@@ -112,7 +112,7 @@ func conclude(ctx context.Context, env *cli.Env, story *story, store record.Stor
 
 // codeOf is the exit code of a controller that left no record.
 func codeOf(err error) exitcode.Code {
-	var job *systemd.JobFailed
+	var job *unitctl.JobFailed
 	if errors.As(err, &job) && job.JobResult.Unit.ExecMainCode == exited {
 		if c := exitcode.Code(job.JobResult.Unit.ExecMainStatus); c.Band() != exitcode.BandOutside && c != exitcode.OK {
 			return c

@@ -25,16 +25,34 @@ type statusCmd struct {
 
 // status is the document of mode status.
 type status struct {
-	SchemaVersion int                        `json:"schema_version"`
-	Desired       mode.Mode                  `json:"desired,omitempty"`
-	Observation   observe.Observation        `json:"observation"`
-	Needed        bool                       `json:"reconciliation_needed"`
-	BlockedBy     []guard.Result             `json:"blocked_by"`
-	Transition    *record.Marker             `json:"transition,omitempty"`
-	Last          *record.Event              `json:"last_transition,omitempty"`
-	Placement     config.CapabilityPlacement `json:"placement"`
-	Hardware      config.Hardware            `json:"hardware"`
-	Unread        []string                   `json:"unread"`
+	SchemaVersion int                 `json:"schema_version"`
+	Desired       mode.Mode           `json:"desired,omitempty"`
+	Observation   observe.Observation `json:"observation"`
+	Needed        bool                `json:"reconciliation_needed"`
+	BlockedBy     []guard.Result      `json:"blocked_by"`
+	Transition    *record.Marker      `json:"transition,omitempty"`
+	Last          *record.Event       `json:"last_transition,omitempty"`
+	Placement     placement           `json:"placement"`
+	Hardware      hardware            `json:"hardware"`
+	Unread        []string            `json:"unread"`
+}
+
+// placement says which capabilities the machine has, as
+// capability-placement.json does.
+type placement struct {
+	Studio   config.Placement `json:"studio"`
+	AI       config.Placement `json:"ai"`
+	Platform config.Placement `json:"platform"`
+}
+
+// hardware is what the configuration says of the GPUs, as
+// hardware-topology.json does.
+type hardware struct {
+	PlannedGPUCount int   `json:"planned_gpu_count"`
+	PresentGPUs     []int `json:"present_gpus"`
+	DisplayGPU      *int  `json:"display_gpu,omitempty"`
+	DesktopAIGPUs   []int `json:"desktop_ai_gpus"`
+	ComputeGPUs     []int `json:"compute_gpus"`
 }
 
 // Run answers in one screen.
@@ -54,7 +72,7 @@ func gatherStatus(ctx context.Context, env *cli.Env, cfg config.Config) status {
 	store := record.Store{Root: env.Root}
 	doc := status{
 		SchemaVersion: 1, BlockedBy: []guard.Result{}, Unread: []string{},
-		Placement: cfg.CapabilityPlacement, Hardware: cfg.Hardware,
+		Placement: placement(cfg.CapabilityPlacement), Hardware: hardware(cfg.Hardware),
 		Observation: survey.Observe(ctx, env.Root, cfg, 0),
 	}
 	note := func(err error) {
@@ -219,7 +237,7 @@ func vllmLine(cfg config.Config, r evidence.Reading[evidence.VLLM]) string {
 	}
 }
 
-func gpuLine(h config.Hardware) string {
+func gpuLine(h hardware) string {
 	if len(h.PresentGPUs) == 0 {
 		return "none configured"
 	}

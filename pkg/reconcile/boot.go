@@ -7,7 +7,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/record"
-	"github.com/ryjen/dubnium/pkg/systemd"
+	"github.com/ryjen/dubnium/pkg/unitctl"
 )
 
 // placement is capability-placement.json.
@@ -63,7 +63,7 @@ func (e *Engine) Boot(ctx context.Context) error {
 	if c.Boot.DefaultMode == mode.Compute {
 		target = mode.ComputeTarget
 	}
-	mgr, err := systemd.NewManager(ctx, e.Store.Root)
+	mgr, err := unitctl.NewManager(ctx, e.Store.Root)
 	if err != nil {
 		return err
 	}

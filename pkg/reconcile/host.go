@@ -23,7 +23,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/plan"
 	"github.com/ryjen/dubnium/pkg/procinfo"
 	"github.com/ryjen/dubnium/pkg/survey"
-	"github.com/ryjen/dubnium/pkg/systemd"
+	"github.com/ryjen/dubnium/pkg/unitctl"
 )
 
 // Machine is the host that the engine works on: systemd and logind over D-Bus,
@@ -73,9 +73,9 @@ func (m *Machine) Guards(ctx context.Context, names []string, target mode.Mode) 
 func (m *Machine) Do(ctx context.Context, s plan.Step, target mode.Mode) (string, error) {
 	switch s.Action {
 	case mode.StopUnit:
-		return m.stop(ctx, s.Unit)
+		return m.stop(ctx, s.Unit, jobMode(s))
 	case mode.StartUnit:
-		return m.start(ctx, s.Unit)
+		return m.start(ctx, s.Unit, jobMode(s))
 	case mode.Announce:
 		return m.announce(ctx, target)
 	case mode.EndSessions:
@@ -93,8 +93,8 @@ func (m *Machine) Do(ctx context.Context, s plan.Step, target mode.Mode) (string
 
 // stop stops a unit and waits until its cgroup is empty: a unit that is
 // inactive may have left processes behind.
-func (m *Machine) stop(ctx context.Context, unit string) (string, error) {
-	mgr, err := systemd.NewManager(ctx, m.Root)
+func (m *Machine) stop(ctx context.Context, unit, jobMode string) (string, error) {
+	mgr, err := unitctl.NewManager(ctx, m.Root)
 	if err != nil {
 		return "", err
 	}
@@ -119,10 +119,15 @@ func (m *Machine) stop(ctx context.Context, unit string) (string, error) {
 
 // jobMode makes systemd refuse a job that would cancel somebody else's, which
 // is not ours to decide.
-const jobMode = "fail"
+func jobMode(s plan.Step) string {
+	if s.Replace {
+		return unitctl.ModeReplace
+	}
+	return unitctl.ModeFail
+}
 
-func (m *Machine) start(ctx context.Context, unit string) (string, error) {
-	mgr, err := systemd.NewManager(ctx, m.Root)
+func (m *Machine) start(ctx context.Context, unit, jobMode string) (string, error) {
+	mgr, err := unitctl.NewManager(ctx, m.Root)
 	if err != nil {
 		return "", err
 	}
@@ -261,13 +266,17 @@ func (m *Machine) awaitVLLM(ctx context.Context) (string, error) {
 	for {
 		if h := survey.Health(ctx, m.Config); h == evidence.Healthy {
 			return "healthy", nil
-		} else if u := collect.Ask(ctx, m.Root, nil, unit).Systemd.Unit(unit); u.Loaded() && !u.Up() {
-			return "", fmt.Errorf("%s is %s (%s) while it should load; journalctl -u %s says why", unit, u.ActiveState, u.Result, unit)
+		} else if u := collect.Ask(ctx, m.Root, nil, unit).Systemd.Unit(unit); u.Loaded() && (!u.Up() || u.SubState == autoRestart) {
+			return "", fmt.Errorf("%s ended while it should load: it is %s (%s, %s, exit status %d); journalctl -u %s says why", unit, u.ActiveState, u.SubState, u.Result, u.ExecMainStatus, unit)
 		} else if pause(ctx, poll) != nil {
 			return "", fmt.Errorf("%s is %s, but its /health at %s:%d is %s", unit, u.ActiveState, m.Config.VLLM.Host, m.Config.VLLM.Port, h)
 		}
 	}
 }
+
+// autoRestart is the sub-state of a service that has died and waits for its
+// next start. A server that dies while it loads will die again.
+const autoRestart = "auto-restart"
 
 // processes names what runs in a cgroup.
 func (m *Machine) processes(cgroup string) string {

@@ -238,8 +238,13 @@ func (s Store) Lock() (Lock, error) {
 		return Lock{}, err
 	}
 	l := Lock{Held: true}
-	// The record is written after the lock is taken: it may not be there yet.
-	_ = json.Unmarshal(h.Record, &l.Holder)
+	// The record is root's to read, and is written after the lock is taken. The
+	// marker says the same, a moment later.
+	if json.Unmarshal(h.Record, &l.Holder) != nil {
+		if m, found, err := s.Marker(); err == nil && found {
+			l.Holder = Holder{PID: m.PID, Target: m.Requested, ID: m.ID, Since: m.Started}
+		}
+	}
 	if h.PID > 0 {
 		l.PID = h.PID
 	}

@@ -179,6 +179,15 @@ func parseUnits(names []string, body []any) ([]Unit, error) {
 	return units, errors.Join(errs...)
 }
 
+// Decode reads a unit with its Detail from the properties of all of its
+// interfaces. What had a type nobody expected is told beside it.
+func Decode(asked string, values map[string]dbus.Variant) (Unit, []error) {
+	p := bus.NewProps("unit "+asked, values)
+	u := decodeUnit(asked, p)
+	u.Detail = decodeDetail(p)
+	return u, p.Problems()
+}
+
 // decodeUnit reads the head of a unit from its Unit interface.
 func decodeUnit(asked string, p *bus.Props) Unit {
 	return Unit{

@@ -1,8 +1,6 @@
-// Package systemd reads units from the system manager and starts and stops
-// them, always believing what a unit turned out to be and not what a job said.
-//
-// Reading shares batches with other questions on a [bus.Conn] ([Query]).
-// Changing goes through a [Manager].
+// Package systemd reads units from the system manager. Reading shares batches
+// with other questions on a [bus.Conn] ([Query]). What changes units is in
+// pkg/unitctl.
 package systemd
 
 // Values of Unit.ActiveState that are known. Others are possible.

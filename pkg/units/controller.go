@@ -120,6 +120,10 @@ func modeController(cfg config.Config, p Paths) Unit {
 func modeObserve(cfg config.Config, p Paths) Unit {
 	return Unit{
 		Name: "mode-observe.service",
+		Comments: []string{
+			"Caches the observation in " + path.Join(record.RunDir, "current") + ". Started at boot, it says at once that it is ready and " +
+				"observes when the boot is over: it is part of the boot, which could not end before it did.",
+		},
 		Sections: []section{
 			{Name: "Unit", Entries: []entry{
 				set("Description", text("Dubnium mode observation")),
@@ -129,14 +133,15 @@ func modeObserve(cfg config.Config, p Paths) Unit {
 			}},
 			{Name: "Service", Entries: joined(
 				[]entry{
-					set("Type", text("oneshot")),
-					set("ExecStart", unitfile.Command(p.bin("observe-current"), "--write")),
+					set("Type", text("notify"), "After the boot, started means that the observation is written."),
+					set("ExecStart", unitfile.Command(p.bin("observe-current"), "--write", "--await-boot")),
 					set("Slice", text("system.slice")),
 					set("TimeoutStartSec", span(cfg.Timeouts.Observe.Std()+margin)),
 					set("TimeoutStopSec", quick),
 				},
 				stateDirs(), inspector().entries(),
 			)},
+			{Name: "Install", Entries: []entry{set("WantedBy", names{"multi-user.target"})}},
 		},
 	}
 }

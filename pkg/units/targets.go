@@ -22,6 +22,9 @@ func desktopTarget() Unit {
 		base[0], base[1],
 		set("Wants", names{"graphical.target"},
 			"It wants the display manager, where there is one. A machine without one is a desktop all the same: people log in on a console."),
+		set("Before", names{"graphical.target"},
+			"Without this it would come after it, as targets do after what they want, and be reached only once the display manager is up: "+
+				"a display manager that hangs would then look like a desktop.target that does."),
 		set("Conflicts", names{string(mode.ComputeTarget)}),
 		set("AllowIsolate", yes),
 	}, onlyManual)}}, Comments: noInstall}

@@ -122,7 +122,12 @@ func testCommands(t *testing.T, m *Machine) {
 	if r := m.Shell(ctx, "sleep 4322 &"); r.Code != 0 || r.Duration > 3*time.Second {
 		t.Errorf("%s", r)
 	}
-	m.MustRun(t, "pkill", "-f", "^sleep 4322")
+	m.Eventually(t, 3*time.Second, func() error { // it may not be sleep yet
+		if r := m.Run(ctx, "pkill", "-f", "^sleep 4322"); r.Code != 0 {
+			return fmt.Errorf("gone: %s", r)
+		}
+		return nil
+	})
 	// Commands survive the isolation of a target.
 	if r := m.Shell(ctx, "systemctl isolate multi-user.target && systemctl is-active dubnium-harness.service && systemctl isolate graphical.target"); r.Code != 0 {
 		t.Errorf("%s", r)

@@ -1,4 +1,7 @@
-package systemd
+// Package unitctl starts and stops units, always believing what a unit turned
+// out to be and not what a job said. It is apart from pkg/systemd so that
+// whoever only looks does not link what acts.
+package unitctl
 
 import (
 	"context"
@@ -11,6 +14,13 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/ryjen/dubnium/pkg/bus"
 	"github.com/ryjen/dubnium/pkg/hostfs"
+	"github.com/ryjen/dubnium/pkg/systemd"
+)
+
+// The object that does the work (org.freedesktop.systemd1(5)).
+const (
+	dest        = "org.freedesktop.systemd1"
+	managerPath = "/org/freedesktop/systemd1"
 )
 
 // Job modes: what to do about a job that is queued already.
@@ -74,13 +84,13 @@ func NewManager(ctx context.Context, root hostfs.Root) (*Manager, error) {
 	// that closes ends that.
 	stop := context.AfterFunc(ctx, closeAll)
 	ready := []*dbus.Conn{calls, signals}
-	systemd, err := sysd.NewConnection(func() (*dbus.Conn, error) {
+	conn, err := sysd.NewConnection(func() (*dbus.Conn, error) {
 		c := ready[0]
 		ready = ready[1:]
 		return c, nil
 	})
 	if err == nil {
-		err = calls.Object(dest, managerPath).CallWithContext(ctx, managerIface+".Subscribe", 0).Err
+		err = calls.Object(dest, managerPath).CallWithContext(ctx, dest+".Manager.Subscribe", 0).Err
 	}
 	if !stop() {
 		err = ctx.Err()
@@ -89,23 +99,21 @@ func NewManager(ctx context.Context, root hostfs.Root) (*Manager, error) {
 		closeAll()
 		return nil, fmt.Errorf("connect to the system manager: %w", err)
 	}
-	return &Manager{systemd: systemd, calls: calls, poll: pollInterval, backoff: firstBackoff}, nil
+	return &Manager{systemd: conn, calls: calls, poll: pollInterval, backoff: firstBackoff}, nil
 }
 
 // Close ends the connection. Jobs go on.
 func (m *Manager) Close() { m.systemd.Close() }
 
 // Unit reads a unit with its Detail.
-func (m *Manager) Unit(ctx context.Context, unit string) (Unit, error) {
+func (m *Manager) Unit(ctx context.Context, unit string) (systemd.Unit, error) {
 	values, err := m.properties(ctx, unit)
 	if err != nil {
-		return Unit{}, fmt.Errorf("read unit %s: %w", unit, err)
+		return systemd.Unit{}, fmt.Errorf("read unit %s: %w", unit, err)
 	}
-	p := bus.NewProps("unit "+unit, values)
-	u := decodeUnit(unit, p)
-	u.Detail = decodeDetail(p)
+	u, problems := systemd.Decode(unit, values)
 	if u.ActiveState == "" {
-		return Unit{}, fmt.Errorf("read unit %s: %w", unit, errors.Join(p.Problems()...))
+		return systemd.Unit{}, fmt.Errorf("read unit %s: %w", unit, errors.Join(problems...))
 	}
 	return u, nil
 }
@@ -114,7 +122,7 @@ func (m *Manager) properties(ctx context.Context, unit string) (map[string]dbus.
 	ctx, cancel := context.WithTimeout(ctx, bus.DefaultTimeout)
 	defer cancel()
 	var values map[string]dbus.Variant
-	err := m.calls.Object(dest, UnitPath(unit)).
+	err := m.calls.Object(dest, systemd.UnitPath(unit)).
 		CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", 0, "").Store(&values)
 	return values, err
 }
@@ -124,7 +132,7 @@ type JobResult struct {
 	// Result is systemd's word for it ("done", "failed", "canceled", ...),
 	// ResultUntold when the end was not announced, or ResultAbsent.
 	Result string
-	Unit   Unit
+	Unit   systemd.Unit
 }
 
 // Results that are not systemd's.
@@ -148,8 +156,8 @@ func (m *Manager) Start(ctx context.Context, unit, mode string) (JobResult, erro
 func (m *Manager) Stop(ctx context.Context, unit, mode string) (JobResult, error) {
 	r, err := m.run(ctx, "stop", unit, mode, m.systemd.StopUnitContext)
 	if bus.IsUnknownObject(err) {
-		return JobResult{Result: ResultAbsent, Unit: Unit{
-			Asked: unit, Name: unit, LoadState: "not-found", ActiveState: ActiveStateInactive, SubState: "dead",
+		return JobResult{Result: ResultAbsent, Unit: systemd.Unit{
+			Asked: unit, Name: unit, LoadState: "not-found", ActiveState: systemd.ActiveStateInactive, SubState: "dead",
 		}}, nil
 	}
 	if err == nil && r.Unit.Up() {
@@ -199,12 +207,12 @@ func (m *Manager) SetRuntimeProperties(ctx context.Context, unit string, setting
 // AwaitState waits until ok says yes to a unit, told by the unit's signals and
 // looked at every second besides. At the end of ctx it is a *[Deadline] with
 // the unit as it was last.
-func (m *Manager) AwaitState(ctx context.Context, unit string, ok func(Unit) bool) (Unit, error) {
+func (m *Manager) AwaitState(ctx context.Context, unit string, ok func(systemd.Unit) bool) (systemd.Unit, error) {
 	u, err := m.Unit(ctx, unit)
 	if err != nil {
 		return u, m.orDeadline(ctx, "wait for", unit, u, err)
 	}
-	path := UnitPath(u.Name) // an alias sends no signals
+	path := systemd.UnitPath(u.Name) // an alias sends no signals
 	match := []dbus.MatchOption{
 		dbus.WithMatchObjectPath(path),
 		dbus.WithMatchInterface("org.freedesktop.DBus.Properties"), dbus.WithMatchMember("PropertiesChanged"),
@@ -290,7 +298,7 @@ func (m *Manager) queue(ctx context.Context, verb, unit, mode string, done chan<
 			return id, nil
 		}
 		if !IsBusy(err) {
-			return 0, m.orDeadline(ctx, verb, unit, Unit{}, err)
+			return 0, m.orDeadline(ctx, verb, unit, systemd.Unit{}, err)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -313,7 +321,7 @@ func IsBusy(err error) bool {
 
 // await waits for the end of a job: for the signal, and for the unit not to
 // have that job any more. It gives the unit as it was last seen.
-func (m *Manager) await(ctx context.Context, unit string, id int, done <-chan string) (result string, last Unit, err error) {
+func (m *Manager) await(ctx context.Context, unit string, id int, done <-chan string) (result string, last systemd.Unit, err error) {
 	tick := time.NewTicker(m.poll)
 	defer tick.Stop()
 	for gone := false; ; {

@@ -1,4 +1,4 @@
-package systemd
+package unitctl
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ryjen/dubnium/pkg/bus"
+	"github.com/ryjen/dubnium/pkg/systemd"
 	"github.com/ryjen/dubnium/tests/hosts"
 )
 
@@ -91,7 +92,7 @@ func TestEnqueue(t *testing.T) {
 }
 
 func TestJobFailedSays(t *testing.T) {
-	r := JobResult{Result: "failed", Unit: Unit{ActiveState: "failed", SubState: "failed", Detail: Detail{Result: "exit-code", ExecMainCode: 1, ExecMainStatus: 3}}}
+	r := JobResult{Result: "failed", Unit: systemd.Unit{ActiveState: "failed", SubState: "failed", Detail: systemd.Detail{Result: "exit-code", ExecMainCode: 1, ExecMainStatus: 3}}}
 	want := `start a.service: the job ended as "failed" and the unit is failed (failed), with the result exit-code (exit status 3); see journalctl --boot --unit=a.service`
 	if got := jobFailed("start", "a.service", r).Error(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -219,7 +220,7 @@ func TestAwaitState(t *testing.T) {
 	asked := make(chan struct{}, 100)
 	done := make(chan error, 1)
 	go func() {
-		u, err := m.AwaitState(t.Context(), "display-manager.service", func(u Unit) bool {
+		u, err := m.AwaitState(t.Context(), "display-manager.service", func(u systemd.Unit) bool {
 			asked <- struct{}{}
 			return u.Failed()
 		})
@@ -242,7 +243,7 @@ func TestAwaitState(t *testing.T) {
 	m.poll = 10 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	_, err := m.AwaitState(ctx, "vllm.service", Unit.Active)
+	_, err := m.AwaitState(ctx, "vllm.service", systemd.Unit.Active)
 	var deadline *Deadline
 	if !errors.As(err, &deadline) || deadline.Last.ActiveState != "inactive" || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a state that never comes: %v", err)
@@ -265,7 +266,7 @@ func TestResetAndSet(t *testing.T) {
 		t.Error(err)
 	}
 	u, err := m.Unit(t.Context(), "ai.slice")
-	if err != nil || u.CPUWeight != (Setting{10, true}) || u.MemoryHigh != (Setting{4 << 30, true}) {
+	if err != nil || u.CPUWeight != (systemd.Setting{Value: 10, Set: true}) || u.MemoryHigh != (systemd.Setting{Value: 4 << 30, Set: true}) {
 		t.Errorf("got %+v, %v", u.Detail, err)
 	}
 	if err := m.SetRuntimeProperties(t.Context(), "ai.slice", map[string]uint64{"Frobnicate": 1}); err == nil {

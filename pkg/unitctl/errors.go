@@ -1,9 +1,11 @@
-package systemd
+package unitctl
 
 import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/ryjen/dubnium/pkg/systemd"
 )
 
 // JobFailed says that a unit is not what its job was to make of it.
@@ -25,7 +27,7 @@ func (e *JobFailed) StartLimitHit() bool { return e.JobResult.Unit.Result == "st
 // not hold.
 func (e *JobFailed) Skipped() bool {
 	u := e.JobResult.Unit
-	return e.Verb == "start" && e.Result == "done" && u.ActiveState == ActiveStateInactive && !u.ConditionResult
+	return e.Verb == "start" && e.Result == "done" && u.ActiveState == systemd.ActiveStateInactive && !u.ConditionResult
 }
 
 // Error implements error.
@@ -61,7 +63,7 @@ func exitKind(code int32) string {
 type Deadline struct {
 	Verb string
 	Unit string
-	Last Unit // as it was last seen; empty when it never was
+	Last systemd.Unit // as it was last seen; empty when it never was
 	Err  error
 }
 
@@ -77,7 +79,7 @@ func (e *Deadline) Error() string {
 func (e *Deadline) Unwrap() error { return e.Err }
 
 // orDeadline says what was tried, as a Deadline when ctx has ended.
-func (m *Manager) orDeadline(ctx context.Context, verb, unit string, last Unit, err error) error {
+func (m *Manager) orDeadline(ctx context.Context, verb, unit string, last systemd.Unit, err error) error {
 	if ctx.Err() != nil {
 		return &Deadline{Verb: verb, Unit: unit, Last: last, Err: ctx.Err()}
 	}
