@@ -1,7 +1,7 @@
 # Dubnium: make help lists the targets.
 #
-# Everything that is built goes to bin/ and dist/. CGO is off: every binary is
-# static. Versions are stamped into the binaries.
+# Everything that is built goes to bin/ and dist/. CGO is off, and the binaries are static; only
+# observe-gpu loads the driver's library. Versions are stamped into the binaries.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,6 +16,8 @@ export CGO_ENABLED = 0
 stamp := github.com/ryjen/dubnium/pkg/version
 LDFLAGS := -s -w -X $(stamp).Version=$(VERSION) -X $(stamp).Commit=$(COMMIT)
 GOFLAGS_BUILD := -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+# Without lazy binding it would die before main where there is no driver.
+build_gpu := CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -extldflags=-Wl,-z,lazy'
 
 .PHONY: help
 help: ## List the targets
@@ -24,6 +26,7 @@ help: ## List the targets
 .PHONY: build
 build: ## Build every binary into bin/
 	@$(GO) build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
+	@$(build_gpu) -o bin/ ./cmd/observe-gpu
 
 .PHONY: run
 run: ## Set up, boot a private machine and walk the loop in it (root)

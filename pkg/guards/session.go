@@ -203,7 +203,11 @@ func judgeTerminable(sessions []evidence.Session, state login.State, kinds []str
 			return guard.Say("session-closing", ev, "%s is closing, but still has processes (systemd-cgls %s lists them)", name(s), s.Scope)
 		}
 	}
-	return guard.Say("terminable", ev, "%d graphical sessions may be ended", len(sessions))
+	names := make([]string, 0, len(sessions))
+	for _, s := range sessions {
+		names = append(names, name(s))
+	}
+	return guard.Say("terminable", ev, "no inhibitor protects %s", strings.Join(names, ", "))
 }
 
 // name names a session for messages.

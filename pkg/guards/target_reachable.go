@@ -86,5 +86,5 @@ func judgeTarget(ev targetEvidence, target mode.Mode) guard.Verdict {
 			return guard.Say("unit-broken", ev, "%s is in load state %s (systemctl status %s says why)", u.Name, u.Load, u.Name)
 		}
 	}
-	return guard.Say("reachable", ev, "all %d units of %s can be started", len(ev.Units), target)
+	return guard.Say("reachable", ev, "the %d units of %s can be started", len(ev.Units), target)
 }

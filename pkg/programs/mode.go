@@ -21,6 +21,7 @@ type modeModel struct {
 	Current        currentCmd `cmd:"" help:"Print the observed mode." group:"Look"`
 	Desired        desiredCmd `cmd:"" help:"Print the desired mode." group:"Look"`
 	LastTransition lastCmd    `cmd:"" name:"last-transition" help:"Show how the last transition went, step by step." group:"Look"`
+	History        historyCmd `cmd:"" help:"List the transitions of this and earlier boots." group:"Look"`
 	Explain        explainCmd `cmd:"" help:"Explain what a mode is, and what leads there." group:"Look"`
 	Guards         guardsCmd  `cmd:"" help:"Run the guards of a transition to a mode, and change nothing." group:"Look"`
 	DryRun         dryRunCmd  `cmd:"" name:"dry-run" help:"Show what a request would do, with its guards evaluated, and change nothing." group:"Look"`

@@ -50,6 +50,13 @@ Progress is written to stdout line by line, so that the journal of the unit tell
 
 // Run reconciles once.
 func (m *reconcileModel) Run(ctx context.Context, env *cli.Env) error {
+	var target mode.Mode
+	if !m.Boot {
+		var err error
+		if target, err = targetOr(m.Target, record.Store{Root: env.Root}); err != nil {
+			return err
+		}
+	}
 	cfg, err := load(env)
 	if err != nil {
 		return err
@@ -60,10 +67,6 @@ func (m *reconcileModel) Run(ctx context.Context, env *cli.Env) error {
 	}
 	if m.Boot {
 		return permission(eng.Boot(ctx))
-	}
-	target, err := m.target(eng.Store)
-	if err != nil {
-		return err
 	}
 	if m.DryRun {
 		return dryRun(ctx, env, eng, target, m.format())
@@ -83,11 +86,7 @@ func (m *reconcileModel) Run(ctx context.Context, env *cli.Env) error {
 	return cli.Status(ev.ExitCode)
 }
 
-// target is the mode that was named, else the one that is desired.
-func (m *reconcileModel) target(store record.Store) (mode.Mode, error) {
-	return targetOr(m.Target, store)
-}
-
+// targetOr is the mode that was named, else the one that is desired.
 func targetOr(name string, store record.Store) (mode.Mode, error) {
 	if name != "" {
 		target, err := mode.Parse(name)

@@ -24,6 +24,7 @@ endSessions = "15s"
 stopUnit = "15s"
 startUnit = "15s"
 graphical = "15s"
+settle = "4s"
 
 [guards.memory]
 desktop = "64MiB"

@@ -9,7 +9,7 @@ function __mode_words --description 'the command and its arguments, without flag
             continue
         end
         switch $word
-            case --config --timeout --format --target
+            case --config --timeout --format --last --target
                 set skip yes
             case '-*'
             case '*'
@@ -35,6 +35,7 @@ complete -c mode -n '__mode_at 0' -a status -d 'Show the desired and the observe
 complete -c mode -n '__mode_at 0' -a current -d 'Print the observed mode'
 complete -c mode -n '__mode_at 0' -a desired -d 'Print the desired mode'
 complete -c mode -n '__mode_at 0' -a last-transition -d 'Show how the last transition went, step by step'
+complete -c mode -n '__mode_at 0' -a history -d 'List the transitions of this and earlier boots'
 complete -c mode -n '__mode_at 0' -a explain -d 'Explain what a mode is, and what leads there'
 complete -c mode -n '__mode_at 0' -a guards -d 'Run the guards of a transition to a mode, and change nothing'
 complete -c mode -n '__mode_at 0' -a dry-run -d 'Show what a request would do, with its guards evaluated, and change nothing'
@@ -54,6 +55,9 @@ complete -c mode -n '__mode_below desired' -l format -r -f -a 'plain json' -d 'P
 complete -c mode -n '__mode_below desired' -l json -d 'Print the result as JSON; short for --format=json'
 complete -c mode -n '__mode_below last-transition' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c mode -n '__mode_below last-transition' -l json -d 'Print the result as JSON; short for --format=json'
+complete -c mode -n '__mode_below history' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
+complete -c mode -n '__mode_below history' -l json -d 'Print the result as JSON; short for --format=json'
+complete -c mode -n '__mode_below history' -l last -r -f -d 'Show the last N transitions (default 20); 0 shows all'
 complete -c mode -n '__mode_below explain' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c mode -n '__mode_below explain' -l json -d 'Print the result as JSON; short for --format=json'
 complete -c mode -n '__mode_at 0 guards' -f -a 'desktop studio-local compute' -d 'The mode that a transition would lead to: desktop,studio-local,compute'
