@@ -26,9 +26,9 @@ import (
 )
 
 type grammar struct {
-	cli.Base `embed:""`
-	Output   string `name:"output" required:"" type:"path" placeholder:"DIR" help:"The root of the repository."`
-	Check    bool   `name:"check" help:"Change nothing, and name the files that are not current."`
+	cli.Flags `embed:""`
+	Output    string `name:"output" required:"" type:"path" placeholder:"DIR" help:"The root of the repository."`
+	Check     bool   `name:"check" help:"Change nothing, and name the files that are not current."`
 }
 
 // Program is generate-docs.

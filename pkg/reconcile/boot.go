@@ -59,20 +59,31 @@ func (e *Engine) Boot(ctx context.Context) error {
 	if err := e.Store.SetCurrent(mode.Bootstrapping); err != nil {
 		return err
 	}
-	target := mode.DesktopTarget
-	if c.Boot.DefaultMode == mode.Compute {
-		target = mode.ComputeTarget
-	}
+	return e.beginDefault(ctx)
+}
+
+// beginDefault asks for the default mode's units. A machine that boots into
+// compute may have its display manager in the queue of the boot, or just
+// started: nobody has worked there yet, so it goes without a guard.
+func (e *Engine) beginDefault(ctx context.Context) error {
 	mgr, err := unitctl.NewManager(ctx, e.Store.Root)
 	if err != nil {
 		return err
 	}
 	defer mgr.Close()
-	if err := mgr.Enqueue(ctx, string(target), "replace"); err != nil {
+	if e.Config.Boot.DefaultMode != mode.Compute {
+		return mgr.Enqueue(ctx, string(mode.DesktopTarget), unitctl.ModeReplace)
+	}
+	if err := mgr.Enqueue(ctx, string(mode.ComputeTarget), unitctl.ModeReplace); err != nil {
 		return err
 	}
-	if c.Boot.DefaultMode == mode.Compute && c.VLLM.Enable {
-		return mgr.Enqueue(ctx, c.VLLM.Unit, "replace")
+	for _, u := range e.Config.Desktop.LoginUnits {
+		if err := mgr.EnqueueStop(ctx, u, unitctl.ModeReplace); err != nil {
+			return err
+		}
+	}
+	if e.Config.VLLM.Enable {
+		return mgr.Enqueue(ctx, e.Config.VLLM.Unit, unitctl.ModeReplace)
 	}
 	return nil
 }

@@ -471,3 +471,76 @@ func TestKilledController(t *testing.T) {
 		t.Errorf("%d interrupted records", interrupted)
 	}
 }
+
+// TestTerminalDies holds that a transition outlives the terminal, and the
+// process, that asked for it.
+func TestTerminalDies(t *testing.T) {
+	b := boot(t, machine.File{Path: "/etc/dubnium-fake-vllm.json", Content: `{"load_ms": 2000}`})
+	r := b.Run(t.Context(), "timeout", "--signal=HUP", "1", "script", "--quiet", "--command", "mode request compute", "/dev/null")
+	if r.Code != 124 {
+		t.Fatalf("the terminal was to go away in the middle of it: %s", r)
+	}
+	b.Eventually(t, 20*time.Second, func() error {
+		if o := b.observation(); o.State != mode.StateCompute {
+			return fmt.Errorf("observed %s", o.State)
+		}
+		return nil
+	})
+	if ev := b.last(); ev.Outcome != record.Converged {
+		t.Errorf("outcome %s: %s", ev.Outcome, ev.Reason)
+	}
+}
+
+// TestForMachines holds that mode request --json tells one document a line,
+// the last of which is the record.
+func TestForMachines(t *testing.T) {
+	b := boot(t)
+	out := b.run(0, "mode", "request", "studio-local", "--json").Stdout
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	for _, line := range lines {
+		var doc map[string]any
+		decode(t, line, &doc)
+	}
+	var ev record.Event
+	decode(t, lines[len(lines)-1], &ev)
+	if ev.Outcome != record.Converged || len(lines) < 5 {
+		t.Errorf("%d lines, the last with outcome %q:\n%s", len(lines), ev.Outcome, out)
+	}
+	if ev.InvocationID == "" || ev.BootID == "" || ev.ID == "" {
+		t.Errorf("the record lacks ids: %+v", ev)
+	}
+}
+
+// TestStoppedController stops the controller's unit half-way: it restores the
+// mode that it came from before it ends.
+func TestStoppedController(t *testing.T) {
+	b := boot(t, machine.File{Path: "/etc/dubnium-fake-vllm.json", Content: `{"load_ms": 60000}`})
+	b.MustRun(t, "systemctl", "start", "--no-block", "mode-controller@compute")
+	b.Eventually(t, 10*time.Second, func() error {
+		if r := b.Run(t.Context(), "systemctl", "is-active", "vllm.service"); r.Code != 0 {
+			return errors.New("not there yet")
+		}
+		return nil
+	})
+	b.run(0, "systemctl", "stop", "mode-controller@compute")
+	b.observed(mode.StateDesktop)
+	if ev := b.last(); ev.Outcome != record.RolledBack || ev.Final != mode.StateDesktop {
+		t.Errorf("outcome %s, final %s: %s", ev.Outcome, ev.Final, ev.Reason)
+	}
+}
+
+// TestDefaultCompute boots a machine whose default is compute: that is what it
+// is afterwards.
+func TestDefaultCompute(t *testing.T) {
+	b := box{machine.Start(t, Options(machine.File{Path: "/etc/dubnium/dubnium.toml", Content: Config + "\n[boot]\ndefaultMode = \"compute\"\n"})), t}
+	b.Eventually(t, 20*time.Second, func() error {
+		if o := b.observation(); o.State != mode.StateCompute {
+			return fmt.Errorf("observed %s, unmet %v, conflicts %v", o.State, o.Unmet, o.Conflicts)
+		}
+		return nil
+	})
+	if got := b.file(record.RunDir + "/desired"); got != "compute\n" {
+		t.Errorf("desired is %q", got)
+	}
+	b.noSession()
+}
