@@ -56,7 +56,7 @@ func (e *Engine) Boot(ctx context.Context) error {
 	if err := e.Store.SetDesired(c.Boot.DefaultMode); err != nil {
 		return err
 	}
-	if err := e.Store.SetCurrent(mode.Bootstrapping); err != nil {
+	if err := e.Store.SetCurrent(e.look(ctx).State); err != nil {
 		return err
 	}
 	return e.beginDefault(ctx)

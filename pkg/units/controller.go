@@ -128,6 +128,7 @@ func modeObserve(cfg config.Config, p Paths) Unit {
 			{Name: "Unit", Entries: []entry{
 				set("Description", text("Dubnium mode observation")),
 				set("Documentation", tokens{"man:observe-current(1)"}),
+				set("After", names{"mode-boot.service"}, "Which holds the controller's lock, and would be taken for a transition."),
 				set("IgnoreOnIsolate", yes),
 				set("StartLimitIntervalSec", span(0), "Looking is harmless, however often."),
 			}},
