@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
@@ -44,7 +45,7 @@ Looking needs no privileges. Requesting needs root, or an authorisation by polki
 		Model: &modeModel{},
 		Vars:  modes(),
 		Codes: append([]exitcode.Code{
-			exitcode.RolledBack, exitcode.Failed, exitcode.Degraded, exitcode.TimedOut, exitcode.Locked, exitcode.NotPermitted,
+			exitcode.Inspection, exitcode.RolledBack, exitcode.Failed, exitcode.Degraded, exitcode.TimedOut, exitcode.Locked, exitcode.NotPermitted,
 		}, blockCodes()...),
 		Examples: []cli.Example{
 			{Command: "mode status", Help: "Everything on one screen."},
@@ -61,16 +62,13 @@ Looking needs no privileges. Requesting needs root, or an authorisation by polki
 	}
 }
 
-// blockCodes lists the codes that the guards of a transition can end it with.
+// blockCodes lists the codes that the guards of a transition can block it
+// with.
 func blockCodes() []exitcode.Code {
-	seen := map[exitcode.Code]bool{}
 	var out []exitcode.Code
 	for _, d := range guards.All() {
-		for _, c := range []exitcode.Code{d.Block, d.Block.InspectionOf()} {
-			if !seen[c] {
-				seen[c] = true
-				out = append(out, c)
-			}
+		if !slices.Contains(out, d.Block) {
+			out = append(out, d.Block)
 		}
 	}
 	return out

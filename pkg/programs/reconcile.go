@@ -33,7 +33,7 @@ It is run by mode-controller@MODE.service, as root. Operators use mode(1), or sy
 Progress is written to stdout line by line, so that the journal of the unit tells the story; /run/mode-controller/transition.json holds it step by step for programs.`,
 		Model: &reconcileModel{},
 		Codes: append([]exitcode.Code{
-			exitcode.RolledBack, exitcode.Failed, exitcode.Degraded, exitcode.TimedOut, exitcode.Locked, exitcode.NotPermitted,
+			exitcode.Inspection, exitcode.RolledBack, exitcode.Failed, exitcode.Degraded, exitcode.TimedOut, exitcode.Locked, exitcode.NotPermitted,
 		}, blockCodes()...),
 		Examples: []cli.Example{
 			{Command: "reconcile compute --dry-run", Help: "What a transition to compute would do, with its guards evaluated."},

@@ -123,7 +123,7 @@ func writeStatus(env *cli.Env, cfg config.Config, doc status) error {
 	for _, c := range o.Conflicts {
 		line("conflict", "%s: %s", c.Code, c.Message)
 	}
-	for _, e := range o.InspectionErrors {
+	for _, e := range together(o.InspectionErrors) {
 		line("unread", "%s: %s", e.Source, e.Message)
 	}
 	for _, u := range doc.Unread {
@@ -157,6 +157,21 @@ func writeStatus(env *cli.Env, cfg config.Config, doc status) error {
 	line("gpus", "%s", gpuLine(doc.Hardware))
 	_, err := io.WriteString(env.Stdout, b.String())
 	return err
+}
+
+// together names the sources that failed for the same reason in one line.
+func together(list []observe.InspectionError) []observe.InspectionError {
+	var out []observe.InspectionError
+	for _, e := range list {
+		e.Source, _, _ = strings.Cut(e.Source, " (")
+		i := slices.IndexFunc(out, func(o observe.InspectionError) bool { return o.Message == e.Message })
+		if i < 0 {
+			out = append(out, e)
+			continue
+		}
+		out[i].Source += ", " + e.Source
+	}
+	return out
 }
 
 func styleOf(o observe.Observation) cli.Style {
