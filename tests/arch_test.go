@@ -30,14 +30,14 @@ var layers = []struct {
 		"exitcode", "hostfs", "atomicfile", "eventlog", "flock", "version", "unitfile",
 	}},
 	{"facts: readers of the machine, each with a deadline", []string{
-		"bus", "login", "systemd", "procinfo", "vllm",
+		"audio", "bus", "gpu", "gpu/holders", "login", "systemd", "procinfo", "vllm",
 	}},
 	{"domain: data in, data out", []string{
 		"mode", "config", "evidence", "observe", "guard", "plan", "units",
 	}},
-	{"gathering: facts into the domain's words", []string{"collect", "guards", "record", "survey"}},
-	{"engines: what acts", []string{"guardproc", "unitctl", "reconcile"}},
-	{"edge: what people and systemd run", []string{"cli", "clidoc", "unitgen", "programs", "docgen"}},
+	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey"}},
+	{"engines: what acts", []string{"guardproc", "siteguard", "unitctl", "reconcile"}},
+	{"edge: what people and systemd run", []string{"cli", "clidoc", "gpu/observegpu", "unitgen", "programs", "docgen"}},
 }
 
 // rules are the single prohibitions, each with its reason. A package in from
@@ -140,7 +140,10 @@ func TestRules(t *testing.T) {
 // packages that exist for it start them.
 func TestOnlyTheRunnerExits(t *testing.T) {
 	exit := regexp.MustCompile(`\bos\.Exit\(|\blog\.Fatal`)
-	starts := map[string]string{"guardproc": "guards are processes, so that they can't take the controller along"}
+	starts := map[string]string{
+		"guardproc": "guards are processes, so that they can't take the controller along",
+		"gpu":       "observe-gpu is a process, so that a driver that hangs or crashes can't take its reader along",
+	}
 	for _, p := range list(t, "./pkg/...", "./cmd/...") {
 		if slices.Contains(p.Imports, "os/exec") && starts[p.name()] == "" {
 			t.Errorf("%s starts processes", p.name())

@@ -23,10 +23,38 @@ type guardModel struct {
 	Target string `name:"target" enum:"${modes}" default:"${target}" placeholder:"MODE" help:"Ask for a transition to MODE: ${enum} (default ${default})."`
 }
 
+// waitingModel is the grammar of a guard that has something to wait for.
+type waitingModel struct {
+	guardModel `embed:""`
+	Wait       bool `name:"wait" help:"Wait for a pass, as long as the configuration allows; --timeout bounds what comes on top."`
+}
+
+// boundsLater tells the runner that the deadline depends on the configuration,
+// which is read first.
+func (m *waitingModel) boundsLater() bool { return m.Wait }
+
+// waiting gives the context and the question of a guard that was told to wait.
+func (m *waitingModel) waiting(ctx context.Context, d guard.Descriptor, g guard.Env) (context.Context, context.CancelFunc, guard.Env) {
+	if !m.Wait {
+		return ctx, func() {}, g
+	}
+	g.Wait = d.Wait(g.Config)
+	if m.Timeout <= 0 {
+		return ctx, func() {}, g
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.Timeout+g.Wait)
+	return ctx, cancel, g
+}
+
 // GuardProgram is the program of a guard. It prints one line of JSON whatever
 // happens, and its exit code is the line's code.
 func GuardProgram(d guard.Descriptor) Program {
-	model := &guardModel{}
+	waiting := &waitingModel{}
+	model := &waiting.guardModel
+	var grammar any = model
+	if d.Wait != nil {
+		grammar = waiting
+	}
 	env := func(e *Env) guard.Env {
 		return guard.Env{Root: e.Root, Config: config.Default(), Target: mode.Mode(model.Target)}
 	}
@@ -34,7 +62,7 @@ func GuardProgram(d guard.Descriptor) Program {
 		Name:    d.Binary(),
 		Summary: lowerFirst(d.Question),
 		Manual:  guardManual(d),
-		Model:   model,
+		Model:   grammar,
 		Timeout: GuardTimeout,
 		Vars:    map[string]string{"target": string(d.Target), "modes": strings.Join(mode.Names(), ",")},
 		Codes:   []exitcode.Code{d.Block, d.Block.InspectionOf()},
@@ -54,6 +82,8 @@ func GuardProgram(d guard.Descriptor) Program {
 				e.Logf("%s", err)
 			} else {
 				g.Config = cfg
+				ctx, cancel, g := waiting.waiting(ctx, d, g)
+				defer cancel()
 				r = guard.Run(ctx, d, g)
 				e.Logf("%s: %s", r.Reason, r.Message)
 			}

@@ -92,7 +92,7 @@ func (p Program) ExitCodes() []exitcode.Code {
 	for _, c := range p.Codes {
 		set[c] = true
 		// A guard that could not look has a code of its own in the place of 20.
-		if c.Band() == exitcode.BandError && c != exitcode.Inspection {
+		if c.Band() == exitcode.BandError && !slices.Contains(p.Codes, exitcode.Inspection) {
 			delete(set, exitcode.Inspection)
 		}
 	}

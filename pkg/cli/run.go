@@ -99,7 +99,8 @@ func (r *runner) run(ctx context.Context, args []string) error {
 	if err := r.look(base); err != nil {
 		return err
 	}
-	if base.Timeout > 0 {
+	later, ok := r.program.Model.(interface{ boundsLater() bool })
+	if base.Timeout > 0 && !(ok && later.boundsLater()) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, base.Timeout,
 			fmt.Errorf("gave up after %s, the limit that --timeout sets", base.Timeout))

@@ -65,6 +65,13 @@ func wrongProcess(s string) string {
 	return ""
 }
 
+func wrongProgram(s string) string {
+	if strings.Contains(s, "/") {
+		return wrongPath(s)
+	}
+	return ""
+}
+
 func wrongPath(s string) string {
 	switch {
 	case !strings.HasPrefix(s, "/"):

@@ -26,6 +26,7 @@ type Config struct {
 	Desktop             Desktop
 	Timeouts            Timeouts
 	VLLM                VLLM
+	GPU                 GPU
 	Slices              Slices
 	Guards              Guards
 }
@@ -97,6 +98,13 @@ type VLLM struct {
 	DrainTimeout     Duration
 }
 
+// GPU says how the graphics cards are looked at.
+type GPU struct {
+	Library        string   // NVML; empty: where the loader finds it
+	BenignUnits    []string // whose processes may hold a card
+	BenignPrograms []string // names of executables, or absolute paths of them
+}
+
 // Slices are the resource budgets of the three groups of work.
 type Slices struct {
 	Interactive Slice
@@ -121,6 +129,10 @@ type Guards struct {
 	Memory        GuardMemory
 	Persistence   GuardPersistence
 	Session       GuardSession
+	Load          GuardLoad
+	Jobs          GuardJobs
+	Audio         GuardAudio
+	GPU           GuardGPU
 }
 
 // GuardMemory is the MemAvailable that must be there before the work of a
@@ -154,4 +166,11 @@ type GuardPersistence struct {
 // GuardSession says what makes a graphical session not terminable.
 type GuardSession struct {
 	Inhibitors []string // kinds of logind inhibitor, in block mode
+}
+
+// GuardGPU says when the display has let go of the GPUs.
+type GuardGPU struct {
+	Residual Size     // of memory that may stay in use on a GPU
+	Settle   Duration // between the two looks
+	ScanAll  bool     // look at every process, not only at those that are likely
 }

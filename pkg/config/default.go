@@ -43,6 +43,7 @@ func Default() Config {
 			StartTimeout:     Duration(10 * time.Minute),
 			DrainTimeout:     Duration(60 * time.Second),
 		},
+		GPU: GPU{BenignUnits: benignUnits(), BenignPrograms: benignPrograms()},
 		Slices: Slices{
 			Interactive: Slice{CPUWeight: 200, IOWeight: 200, StudioCPUWeight: 1000, StudioIOWeight: 1000},
 			AI:          Slice{CPUWeight: 100, IOWeight: 100, StudioCPUWeight: 10, StudioIOWeight: 10, StudioMemoryHigh: 4 * GiB},
@@ -53,6 +54,10 @@ func Default() Config {
 			Memory:        GuardMemory{Desktop: GiB, StudioLocal: GiB, Compute: 4 * GiB},
 			Persistence:   GuardPersistence{Paths: []string{"/var/lib/dubnium"}, MinFree: GiB},
 			Session:       GuardSession{Inhibitors: []string{"shutdown"}},
+			GPU:           GuardGPU{Residual: 256 * MiB, Settle: Duration(250 * time.Millisecond), ScanAll: true},
+			Load:          defaultLoad(),
+			Jobs:          defaultJobs(),
+			Audio:         defaultAudio(),
 		},
 	}
 }
@@ -66,5 +71,23 @@ func compositors() []string {
 		"gnome-shell", ".gnome-shell-wr", "mutter", "kwin_wayland", ".kwin_wayland-w", "kwin_x11", ".kwin_x11-wrapp",
 		"cosmic-comp", "gamescope", "gamescope-wl", "cinnamon", "muffin", "xfwm4", "marco", "phoc", "miriway",
 		"Xorg", "X",
+	}
+}
+
+// benignUnits are services that hold a card without using it: they keep the
+// driver loaded, manage its power, or watch it.
+func benignUnits() []string {
+	return []string{
+		"nvidia-persistenced.service", "nvidia-powerd.service", "nvidia-dcgm.service", "dcgm.service",
+		"dcgm-exporter.service", "nvidia-dcgm-exporter.service", "nvidia_gpu_exporter.service", "netdata.service",
+	}
+}
+
+// benignPrograms are the same by the executable that runs, for what people
+// start by hand.
+func benignPrograms() []string {
+	return []string{
+		"observe-gpu", "nvidia-smi", "nvidia-persistenced", "nvidia-powerd", "nv-hostengine", "dcgm-exporter",
+		"nvtop", "btop", "amdgpu_top", "radeontop", "intel_gpu_top",
 	}
 }

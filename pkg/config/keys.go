@@ -34,6 +34,7 @@ func sections() []section {
 		{"desktop", "How people get a graphical session on this machine."},
 		{"timeouts", "What bounds everything that waits. A step that is not done in time counts as failed, and the prior mode is restored."},
 		{"vllm", "The compute workload. It runs in compute mode only."},
+		{"gpu", "How the graphics cards are looked at."},
 		{"slices.interactive", "The budget of interactive.slice, the work that a person waits for. Graphical sessions live in user.slice, so audio-priority.service sets these values on user.slice too."},
 		{"slices.ai", "The budget of ai.slice: vLLM and other AI work."},
 		{"slices.platform", "The budget of platform.slice: k3s, databases and other background services."},
@@ -41,6 +42,10 @@ func sections() []section {
 		{"guards.memory", "How much memory must be available (MemAvailable of /proc/meminfo) before the work of a target starts."},
 		{"guards.persistence", "The folders that must be there before compute begins."},
 		{"guards.session", "When a graphical session may not be ended."},
+		{"guards.gpu", "When the display has let go of the GPUs."},
+		{"guards.load", "When the machine is too busy. Pressure is the share of time in which tasks that could run had to wait for a processor; work that leaves processors free makes none."},
+		{"guards.jobs", "What counts as work that people have under way."},
+		{"guards.audio", "What counts as sound that nobody may cut off."},
 	}
 }
 
@@ -48,11 +53,11 @@ func sections() []section {
 func definitions() []definition {
 	var defs []definition
 	for _, part := range [][]definition{
-		hostKeys(), desktopKeys(), timeoutKeys(), vllmKeys(),
+		hostKeys(), desktopKeys(), timeoutKeys(), vllmKeys(), gpuKeys(),
 		sliceKeys("interactive", func(c *Config) *Slice { return &c.Slices.Interactive }),
 		sliceKeys("ai", func(c *Config) *Slice { return &c.Slices.AI }),
 		sliceKeys("platform", func(c *Config) *Slice { return &c.Slices.Platform }),
-		guardKeys(),
+		guardKeys(), loadKeys(), jobKeys(), audioKeys(),
 	} {
 		defs = append(defs, part...)
 	}
@@ -124,6 +129,14 @@ func vllmKeys() []definition {
 	}
 }
 
+func gpuKeys() []definition {
+	return []definition{
+		{path: "gpu.library", at: func(c *Config) any { return &c.GPU.Library }, empty: true, check: wrongPath, allowed: "an absolute path", example: `"/usr/lib64/libnvidia-ml.so.1"`, doc: "The NVIDIA management library that observe-gpu loads. Empty takes the libnvidia-ml.so.1 that the loader finds, or that of /run/opengl-driver (NixOS)."},
+		{path: "gpu.benignUnits", at: func(c *Config) any { return &c.GPU.BenignUnits }, empty: true, check: wrongUnit(".service"), allowed: "names of .service units", example: `["nvidia-persistenced.service"]`, doc: "Services that may hold a graphics card at any time, because they only keep the driver loaded, manage power or watch. They count as benign and are named in the evidence. This list replaces the default one."},
+		{path: "gpu.benignPrograms", at: func(c *Config) any { return &c.GPU.BenignPrograms }, empty: true, check: wrongProgram, allowed: "names of executables, or absolute paths", example: `["nvtop", "/opt/monitor/bin/agent"]`, doc: "Executables that may hold a graphics card wherever they run. A name stands for the file that runs (/proc/PID/exe), not for the name that a process gives itself. This list replaces the default one."},
+	}
+}
+
 func sliceKeys(name string, of func(*Config) *Slice) []definition {
 	key := func(leaf string) string { return "slices." + name + "." + leaf }
 	return []definition{
@@ -150,5 +163,8 @@ func guardKeys() []definition {
 		{path: "guards.persistence.paths", at: func(c *Config) any { return &c.Guards.Persistence.Paths }, empty: true, check: wrongPath, allowed: "absolute paths", example: `["/var/lib/dubnium", "/var/lib/vllm"]`, doc: "The folders that must exist and be writable."},
 		{path: "guards.persistence.minFree", at: func(c *Config) any { return &c.Guards.Persistence.MinFree }, example: `"20GiB"`, doc: "How much must be free on the file system of each of them; \"0\" asks for none."},
 		{path: "guards.session.inhibitors", at: func(c *Config) any { return &c.Guards.Session.Inhibitors }, empty: true, enum: inhibitors(), example: `["shutdown", "sleep"]`, doc: "The kinds of logind inhibitor that, held in block mode, make a graphical session not terminable. An empty list lets none do that."},
+		{path: "guards.gpu.residual", at: func(c *Config) any { return &c.Guards.GPU.Residual }, example: `"512MiB"`, doc: "How much memory of each GPU may still be in use when nothing draws on it any more: what the driver keeps. Memory of the compute workload and of benign processes does not count."},
+		{path: "guards.gpu.settle", at: func(c *Config) any { return &c.Guards.GPU.Settle }, example: `"500ms"`, doc: "How long after a first look without a holder the second is taken. Both have to agree: a display manager that starts its next greeter leaves a gap."},
+		{path: "guards.gpu.scanAll", at: func(c *Config) any { return &c.Guards.GPU.ScanAll }, example: "false", doc: "Whether every process is looked at. With false, only the processes of people, of the login path, of logind, of vLLM and of ai.slice are, which is faster on a machine with many descriptors and overlooks what draws from elsewhere."},
 	}
 }

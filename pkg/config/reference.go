@@ -84,7 +84,7 @@ func (d definition) typ() Type {
 		return TypeOptionalInteger
 	case *[]int:
 		return TypeIntegers
-	case *string, *mode.Mode, *Runtime, *Placement:
+	case *string, *mode.Mode, *Runtime, *Placement, *RemoteSessions:
 		return TypeString
 	case *[]string:
 		return TypeStrings
@@ -175,6 +175,8 @@ func (d definition) literal(c *Config) string {
 	case *Runtime:
 		return quote(string(*v))
 	case *Placement:
+		return quote(string(*v))
+	case *RemoteSessions:
 		return quote(string(*v))
 	case *[]string:
 		return list(*v, quote)

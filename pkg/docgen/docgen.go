@@ -20,6 +20,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/clidoc"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/guards"
 	"github.com/ryjen/dubnium/pkg/programs"
 	"github.com/ryjen/dubnium/pkg/unitgen"
@@ -48,9 +49,11 @@ With --check nothing is written. Exit code 31 says that files are missing, diffe
 }
 
 // Programs lists every binary of the repository.
-func Programs() []cli.Program {
+func Programs() []cli.Program { return programsWith(guards.All()) }
+
+func programsWith(registry []guard.Descriptor) []cli.Program {
 	all := append(programs.All(), unitgen.Program(), Program())
-	for _, d := range guards.All() {
+	for _, d := range registry {
 		all = append(all, cli.GuardProgram(d))
 	}
 	return all
@@ -94,16 +97,18 @@ func write(name string, data []byte) error {
 }
 
 // Files makes all generated files; the names are relative to the repository.
-func Files() (map[string][]byte, error) {
+func Files() (map[string][]byte, error) { return filesWith(guards.All()) }
+
+func filesWith(registry []guard.Descriptor) (map[string][]byte, error) {
 	files := map[string][]byte{
 		"docs/configuration.md":     []byte(config.RenderMarkdown()),
 		"docs/dubnium.toml.example": []byte(config.RenderExample()),
-		"docs/exit-codes.md":        exitCodes(),
-		"docs/guards.md":            guardTable(),
+		"docs/exit-codes.md":        exitCodes(registry),
+		"docs/guards.md":            guardTable(registry),
 		"docs/transitions.md":       transitions(),
 		"docs/observer.md":          observer(),
 	}
-	for _, p := range Programs() {
+	for _, p := range programsWith(registry) {
 		docs, err := clidoc.Files(p)
 		if err != nil {
 			return nil, err
@@ -112,7 +117,7 @@ func Files() (map[string][]byte, error) {
 			files[path.Join("docs", f.Path)] = f.Data
 		}
 	}
-	for _, d := range guards.All() {
+	for _, d := range registry {
 		files["cmd/"+d.Binary()+"/main.go"] = mainOf(d)
 	}
 	return files, nil

@@ -8,7 +8,6 @@ import (
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/guard"
-	"github.com/ryjen/dubnium/pkg/guards"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/plan"
@@ -28,7 +27,7 @@ func mainOf(d guard.Descriptor) []byte {
 	return b.Bytes()
 }
 
-func exitCodes() []byte {
+func exitCodes(registry []guard.Descriptor) []byte {
 	var b bytes.Buffer
 	b.WriteString(header + "# Exit codes\n\nEvery binary of Dubnium ends with one of these. A code that is not here, such as 1 or 2, is a fault outside the contract.\n\n| code | meaning | guards |\n| --- | --- | --- |\n")
 	for _, e := range exitcode.Table() {
@@ -37,7 +36,7 @@ func exitCodes() []byte {
 			code = "20-29"
 		}
 		var names []string
-		for _, d := range guards.All() {
+		for _, d := range registry {
 			if d.Block == e.Code {
 				names = append(names, "`"+d.Binary()+"`")
 			}
@@ -47,10 +46,10 @@ func exitCodes() []byte {
 	return b.Bytes()
 }
 
-func guardTable() []byte {
+func guardTable(registry []guard.Descriptor) []byte {
 	var b bytes.Buffer
 	b.WriteString(header + "# Guards\n\nEach guard is a program that answers one question, changes nothing, and prints one line of JSON. Hard guards can't be overridden.\n\n| guard | asks | kind | code | used by |\n| --- | --- | --- | --- | --- |\n")
-	for _, d := range guards.All() {
+	for _, d := range registry {
 		kind := "soft"
 		if d.Hard {
 			kind = "hard"
@@ -61,7 +60,7 @@ func guardTable() []byte {
 	for _, r := range guard.Common() {
 		fmt.Fprintf(&b, "- `%s` (%s): %s\n", r.Word, r.Class, r.Meaning)
 	}
-	for _, d := range guards.All() {
+	for _, d := range registry {
 		fmt.Fprintf(&b, "\n### %s\n\n", d.Binary())
 		for _, r := range d.Reasons {
 			fmt.Fprintf(&b, "- `%s` (%s): %s\n", r.Word, r.Class, r.Meaning)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/config"
@@ -64,6 +65,9 @@ type Descriptor struct {
 	Target mode.Mode
 	// Reasons is the closed list of words, without the common ones.
 	Reasons []Reason
+	// Wait, where there is something to wait for, makes the guard take --wait,
+	// and says how long it then waits at most for a pass.
+	Wait func(config.Config) time.Duration
 	// Check looks and decides. It observes ctx, which carries the deadline.
 	Check func(ctx context.Context, env Env) Verdict
 }
@@ -88,6 +92,9 @@ type Env struct {
 	Root   hostfs.Root
 	Config config.Config
 	Target mode.Mode
+	// Wait is how long a guard that has a Wait may wait for a pass; 0 asks for
+	// an answer now.
+	Wait time.Duration
 }
 
 // Verdict is a guard's decision. The reason decides the class, and the class
@@ -183,14 +190,14 @@ func Finish(d Descriptor, target mode.Mode, v Verdict, start time.Time) Result {
 	}
 	r := Result{
 		Guard: d.Binary(), OK: reason.Class == Pass, Class: reason.Class, Hard: d.Hard,
-		Code: code(d, reason), Reason: reason.Word, Message: v.Message, Target: target,
+		Code: code(d, reason), Reason: reason.Word, Message: bounded(v.Message), Target: target,
 		Timestamp:  start.UTC().Format(TimeFormat),
 		DurationMS: float64(time.Since(start).Microseconds()) / 1000,
 	}
 	r.Evidence, ok = marshal(v.Evidence)
 	if !ok {
 		r.Class, r.Code, r.OK, r.Reason = Misuse, exitcode.Internal, false, Fault.Word
-		r.Message = "the evidence can't be written as JSON: " + v.Message
+		r.Message = "the evidence can't be written as JSON: " + r.Message
 	}
 	return r
 }
@@ -220,7 +227,30 @@ func marshal(evidence any) (json.RawMessage, bool) {
 	if err != nil {
 		return json.RawMessage("{}"), false
 	}
+	if len(data) > maxEvidence {
+		return fmt.Appendf(nil, `{"omitted_bytes":%d}`, len(data)), true
+	}
 	return data, true
+}
+
+// MaxLine bounds a guard's line with its newline, in bytes. Callers read no
+// more, and what is in it is named by others: sessions, programs, files.
+const MaxLine = 64 << 10
+
+// What the parts of a line may have, in bytes. A byte of the message may take
+// six in JSON.
+const (
+	maxEvidence = 48 << 10
+	maxMessage  = 2 << 10
+)
+
+// bounded cuts a message that is too long.
+func bounded(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }
 
 // Worst picks the result that decides about a transition: the hard guard with

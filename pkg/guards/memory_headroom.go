@@ -40,7 +40,8 @@ type memoryEvidence struct {
 
 func judgeMemory(m procinfo.Memory, need config.Size, target mode.Mode) guard.Verdict {
 	ev := memoryEvidence{AvailableMiB: m.MemAvailableKiB >> 10, TotalMiB: m.MemTotalKiB >> 10, RequiredMiB: need.MiB()}
-	if m.MemAvailableKiB<<10 < need.Bytes() {
+	// In KiB: the kernel's number in bytes might not fit.
+	if m.MemAvailableKiB < (need.Bytes()+1023)>>10 {
 		return guard.Say("memory-low", ev, "%d MiB are available, %s needs %d MiB", ev.AvailableMiB, target, ev.RequiredMiB)
 	}
 	return guard.Say("enough", ev, "%d MiB are available, %s needs %d MiB", ev.AvailableMiB, target, ev.RequiredMiB)

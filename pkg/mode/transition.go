@@ -93,7 +93,7 @@ var (
 		overlayOff,
 		[]Step{
 			{Action: StopUnit, Unit: DesktopTarget, When: IfActive, Why: "the desktop contract ends"},
-			{Action: Gate, Guards: []string{"graphical_session_absent"}, Why: "nothing of the desktop may be left"},
+			{Action: Gate, Guards: []string{"graphical_session_absent", "gpu_display_released"}, Why: "nothing of the desktop may be left"},
 			{Action: StartUnit, Unit: ComputeTarget, Why: "the compute contract begins"},
 			{Action: StartUnit, Unit: VLLM, When: IfEnabled, Why: "the compute workload"},
 			{Action: AwaitVLLM, When: IfEnabled, Why: "active is not yet healthy"},
@@ -109,11 +109,11 @@ var (
 		{Action: AwaitLogin, Tolerated: true, Why: "a started display manager is not yet a desktop"},
 	}...)
 	intoComputeGuards = []string{
-		"target_reachable", "compute_capability_local", "persistence_paths_ready",
-		"graphical_session_terminable", "memory_headroom",
+		"target_reachable", "compute_capability_local", "persistence_paths_ready", "audio_idle",
+		"graphical_session_terminable", "cpu_load_safe", "user_jobs_safe", "memory_headroom",
 	}
-	intoDesktopGuards = []string{"target_reachable", "memory_headroom"}
-	intoStudioGuards  = []string{"target_reachable", "studio_capability_local"}
+	intoDesktopGuards = []string{"target_reachable", "vllm_drainable", "memory_headroom"}
+	intoStudioGuards  = []string{"target_reachable", "studio_capability_local", "user_jobs_safe"}
 )
 
 const (

@@ -42,9 +42,11 @@ type Step struct {
 
 // Title names the step in a few words, for people.
 func (s Step) Title() string {
+	verb, acts := map[mode.Action]string{mode.StopUnit: "stop", mode.StartUnit: "start"}[s.Action]
 	switch {
-	case s.Unit != "":
-		verb := map[mode.Action]string{mode.StopUnit: "stop", mode.StartUnit: "start"}[s.Action]
+	case acts && s.Unit == "": // there is none to name
+		return verb + " the login path"
+	case acts:
 		return verb + " " + s.Unit
 	case s.Action == mode.Gate:
 		return "gate"
@@ -90,7 +92,7 @@ func concrete(p Plan, o observe.Observation, cfg config.Config) Plan {
 		}
 		if s.Skip == skipIfDown {
 			s.Skip = ""
-			if u, known := unit(o.Signals, s.Unit, cfg); known && u.Down() && !started[s.Unit] {
+			if u, known := unit(o.Signals, s.Unit); known && u.Down() && !started[s.Unit] {
 				s.Skip = s.Unit + " is " + u.Active
 			}
 		}
@@ -125,12 +127,12 @@ func step(s mode.Step, unit string, cfg config.Config) Step {
 	}
 	out.BoundMS = out.Bound.Milliseconds()
 	switch {
+	case s.Unit == mode.LoginPath && unit == "":
+		out.Skip = "desktop.loginUnits is empty: people log in on a console"
 	case s.When == mode.IfActive:
 		out.Skip = skipIfDown
 	case s.When == mode.IfEnabled && !cfg.VLLM.Enable:
 		out.Skip = "vllm.enable is false"
-	case s.Unit == mode.LoginPath && unit == "":
-		out.Skip = "desktop.loginUnits is empty: people log in on a console"
 	case s.Action == mode.AwaitLogin && len(cfg.Desktop.LoginUnits) == 0:
 		out.Skip = "desktop.loginUnits is empty: people log in on a console"
 	case s.Action == mode.Announce && cfg.Desktop.AnnounceGrace.Std() == 0:
@@ -178,26 +180,27 @@ func Bound(s mode.Step, cfg config.Config) time.Duration {
 	}
 }
 
-// Total is the longest that the plan's steps may take together, skipped ones
-// left out.
+// Total is the longest that the plan's steps may take together. Those that are
+// skipped are left out, but not those that may be, because nobody has looked.
 func (p Plan) Total() time.Duration {
 	var sum time.Duration
 	for _, s := range p.Steps {
-		if s.Skip == "" {
+		if s.Skip == "" || s.Skip == skipIfDown {
 			sum += s.Bound
 		}
 	}
 	return sum
 }
 
-// unit finds what was seen of a unit of the plan.
-func unit(ev evidence.Evidence, name string, cfg config.Config) (evidence.Unit, bool) {
+// unit finds what was seen of a unit of the plan; false where systemd did not
+// tell its state.
+func unit(ev evidence.Evidence, name string) (evidence.Unit, bool) {
 	seen := append([]evidence.Unit{
 		ev.Targets.Value.Desktop, ev.Targets.Value.Compute, ev.Overlay.Value.Policy,
 		ev.Overlay.Value.Priority, ev.VLLM.Value.Unit,
 	}, ev.LoginPath.Value...)
 	for _, u := range seen {
-		if u.Name == name {
+		if u.Name == name && u.Active != "" {
 			return u, true
 		}
 	}

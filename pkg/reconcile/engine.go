@@ -23,8 +23,11 @@ type Host interface {
 	// Observe looks at the machine. It does not count the engine's own lock
 	// and marker.
 	Observe(ctx context.Context) observe.Observation
-	// Guards runs guards at the same time and gives their results in order.
+	// Guards runs the guards of a plan, and the site's own for the target, at
+	// the same time.
 	Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result
+	// Gate runs guards at the same time and gives their results in order.
+	Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result
 	// Do carries one step out. The context ends with the step's bound.
 	Do(ctx context.Context, step plan.Step, target mode.Mode) (detail string, err error)
 }
@@ -248,7 +251,7 @@ func (r *run) step(ctx context.Context, s plan.Step) (string, error) {
 func (r *run) gate(ctx context.Context, s plan.Step) error {
 	passed := len(r.event.Guards)
 	for {
-		results := r.Host.Guards(ctx, s.Guards, r.target)
+		results := r.Host.Gate(ctx, s.Guards, r.target)
 		r.event.Guards = append(r.event.Guards[:passed:passed], results...)
 		r.marker.Guards = r.event.Guards
 		worst := guard.Worst(results)

@@ -96,6 +96,10 @@ func (w *world) Guards(_ context.Context, names []string, target mode.Mode) []gu
 	return out
 }
 
+func (w *world) Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result {
+	return w.Guards(ctx, names, target)
+}
+
 func (w *world) Do(ctx context.Context, s plan.Step, _ mode.Mode) (string, error) {
 	title := s.Title()
 	w.did = append(w.did, title)

@@ -22,6 +22,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/plan"
 	"github.com/ryjen/dubnium/pkg/procinfo"
+	"github.com/ryjen/dubnium/pkg/siteguard"
 	"github.com/ryjen/dubnium/pkg/survey"
 	"github.com/ryjen/dubnium/pkg/unitctl"
 )
@@ -46,9 +47,20 @@ func (m *Machine) Observe(ctx context.Context) observe.Observation {
 	return survey.Observe(ctx, m.Root, m.Config, m.PID)
 }
 
-// Guards runs guards as processes, all at the same time.
+// Guards runs the built-in guards of those names and the site's own for the
+// target as processes, all at the same time.
 func (m *Machine) Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result {
-	deadline := m.Config.Timeouts.Guard.Std()
+	site, refused := siteguard.Commands(m.Root, m.Config, target)
+	commands := append(m.commands(names, target), site...)
+	return append(guardproc.All(ctx, commands, target, m.Config.Timeouts.Guard.Std()), refused...)
+}
+
+// Gate runs built-in guards as processes, all at the same time.
+func (m *Machine) Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result {
+	return guardproc.All(ctx, m.commands(names, target), target, m.Config.Timeouts.Guard.Std())
+}
+
+func (m *Machine) commands(names []string, target mode.Mode) []guardproc.Command {
 	var commands []guardproc.Command
 	for _, name := range names {
 		d, known := guards.Find(name)
@@ -56,7 +68,7 @@ func (m *Machine) Guards(ctx context.Context, names []string, target mode.Mode) 
 			panic("reconcile: the transition table names a guard that there is not: " + name)
 		}
 		argv := []string{
-			filepath.Join(m.BinDir, d.Binary()), "--target=" + string(target), "--timeout=" + deadline.String(),
+			filepath.Join(m.BinDir, d.Binary()), "--target=" + string(target), "--timeout=" + m.Config.Timeouts.Guard.Std().String(),
 		}
 		if m.ConfigPath != "" {
 			argv = append(argv, "--config="+m.ConfigPath)
@@ -66,7 +78,7 @@ func (m *Machine) Guards(ctx context.Context, names []string, target mode.Mode) 
 		}
 		commands = append(commands, guardproc.Command{Name: d.Binary(), Argv: argv, Code: d.Block, Hard: d.Hard})
 	}
-	return guardproc.All(ctx, commands, target, deadline)
+	return commands
 }
 
 // Do carries one step out.

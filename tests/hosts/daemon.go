@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -60,14 +62,13 @@ func startDaemon(t testing.TB, root string) *daemon {
 	var stderr strings.Builder
 	d.cmd = exec.Command(program, "--config-file="+file, "--nofork", "--nopidfile", "--nosyslog", "--print-address=1")
 	d.cmd.Stderr = &stderr
-	// So that a test binary that is killed leaves no daemon. It follows the
-	// thread: a test must not end a goroutine that it locked to its thread.
+	// So that a test binary that is killed leaves no daemon.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.cmd.Start(); err != nil {
+	if err := onLastingThread(d.cmd.Start); err != nil {
 		t.Fatal(err)
 	}
 	// The address is printed once the socket listens.
@@ -87,6 +88,27 @@ func startDaemon(t testing.TB, root string) *daemon {
 	}
 	_ = conn.Close()
 	return d
+}
+
+// lasting is a thread that does not end before the process does: Pdeathsig
+// tells of the end of the thread that started a child, and Go ends threads, such
+// as those that changed their user.
+var lasting = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+// onLastingThread runs f there.
+func onLastingThread(f func() error) error {
+	result := make(chan error, 1)
+	lasting() <- func() { result <- f() }
+	return <-result
 }
 
 func (d *daemon) signal(t testing.TB, sig syscall.Signal) {

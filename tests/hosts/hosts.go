@@ -213,3 +213,6 @@ func (h *Host) KillBus() { h.t.Helper(); h.bus.kill(h.t) }
 func (h *Host) Calls() []string {
 	return slices.Concat(h.Login.Changes(), h.Systemd.Changes())
 }
+
+// Taken counts the method calls that both services took.
+func (h *Host) Taken() int { return h.Login.Taken() + h.Systemd.Taken() }

@@ -21,6 +21,7 @@ type service struct {
 	hang    bool
 	refuse  map[string]*dbus.Error
 	changes []string
+	taken   int
 
 	// answer gives the values of a reply, or the error to send. It runs
 	// with mu held. then, if any, runs after the reply was sent.
@@ -116,6 +117,13 @@ func (s *service) Changes() []string {
 	return slices.Clone(s.changes)
 }
 
+// Taken counts the method calls that came in.
+func (s *service) Taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
+}
+
 func (s *service) take(msg *dbus.Message) {
 	var r request
 	r.path, _ = msg.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
@@ -124,6 +132,7 @@ func (s *service) take(msg *dbus.Message) {
 	r.args = msg.Body
 
 	s.mu.Lock()
+	s.taken++
 	if s.hang {
 		s.mu.Unlock()
 		return

@@ -33,6 +33,11 @@ compute = "128MiB"
 
 [guards.persistence]
 minFree = "16MiB"
+
+# The host of the test may be busy; what the guards of load do is tested elsewhere.
+[guards.load]
+slicePressurePct = 100
+hostPressurePct = 100
 `
 
 // VLLM is how the stand-in vLLM behaves unless a test says otherwise.
