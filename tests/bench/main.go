@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/guards"
@@ -111,6 +112,8 @@ func (b bench) measure(ctx context.Context, list ...series) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // a busy host is slow, and no failure
+	defer cancel()
 	r := b.m.Exec(ctx, machine.Command{Args: []string{driverPath}, Stdin: strings.NewReader(string(in))})
 	if r.Code != 0 {
 		return outcome{}, errors.New(r.String())

@@ -33,31 +33,46 @@ model = "/var/lib/dubnium/models/demo"
 drainTimeout = "20s"
 `
 
+// bin holds the programs under test, built once.
+var bin string
+
+func TestMain(m *testing.M) {
+	code := 1
+	if err := build(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(bin)
+	os.Exit(code)
+}
+
+func build() (err error) {
+	if bin, err = os.MkdirTemp("", "guards-"); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		// A folder as the target keeps the names of the programs.
+		{bin + "/", "./cmd/check_cpu_load_safe", "./cmd/check_user_jobs_safe", "./cmd/check_vllm_drainable"},
+		{filepath.Join(bin, "vllm-stand-in"), "./tests/fakes/vllm"},
+	} {
+		cmd := exec.Command("go", append([]string{"build", "-o"}, args...)...)
+		cmd.Dir = "../.."
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %v: %w\n%s", args, err, out)
+		}
+	}
+	return nil
+}
+
 // boot boots a machine with the guards and a stand-in vLLM on it.
 func boot(t *testing.T, more ...machine.File) *machine.Machine {
 	t.Helper()
-	bin := t.TempDir()
-	// A folder as the target keeps the names of the programs.
-	build(t, bin+"/", "cmd/check_cpu_load_safe", "cmd/check_user_jobs_safe", "cmd/check_vllm_drainable")
-	build(t, filepath.Join(bin, "vllm-stand-in"), "tests/fakes/vllm")
 	return machine.Start(t, machine.Options{BinDir: bin, Files: append([]machine.File{
 		{Path: "/etc/dubnium/dubnium.toml", Content: settings},
 		{Path: "/etc/systemd/system/vllm.service", Content: "[Service]\nType=exec\nExecStart=/usr/bin/vllm-stand-in serve demo --host 127.0.0.1 --port 8000\n"},
 	}, more...)})
-}
-
-func build(t *testing.T, to string, packages ...string) {
-	t.Helper()
-	args := []string{"build", "-o", to}
-	for _, p := range packages {
-		args = append(args, "./"+p)
-	}
-	cmd := exec.Command("go", args...)
-	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %v: %v\n%s", packages, err, out)
-	}
 }
 
 // result is a guard's line, as far as the tests look at it.

@@ -150,12 +150,16 @@ func listen(path string, uid int) (*net.UnixListener, error) {
 	}
 	done := make(chan error)
 	go func() {
-		if uid != os.Geteuid() {
-			runtime.LockOSThread() // never unlocked: the thread ends here, as that user
-			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); errno != 0 {
-				done <- errno
+		if was := os.Geteuid(); uid != was {
+			// This thread alone, which is given back as it was: threads that end
+			// take the children along that were started with Pdeathsig.
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if err := setUser(uid); err != nil {
+				done <- err
 				return
 			}
+			defer setUser(was)
 		}
 		done <- unix.Listen(fd, 16)
 	}()
@@ -167,6 +171,13 @@ func listen(path string, uid int) (*net.UnixListener, error) {
 		return nil, err
 	}
 	return l.(*net.UnixListener), nil
+}
+
+func setUser(uid int) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // Set changes the script for the commands that come from now on.
