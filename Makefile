@@ -57,7 +57,8 @@ machine-kernel: # its kernel for QEMU, cached
 	@scripts/machine/build-kernel >/dev/null
 
 .PHONY: generate units man
-generate: ## Write everything that is generated: guards' mains, units, man pages, documentation
+generate: ## Write everything that is generated: guards' list and mains, units, man pages, documentation
+	@$(GO) run ./cmd/generate-docs --output . # the list of the guards, where it has changed
 	@$(GO) run ./cmd/generate-docs --output .
 	@$(GO) run ./cmd/generate-units --output units
 units: ## Render the systemd units into units/

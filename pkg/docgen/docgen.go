@@ -20,6 +20,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/clidoc"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/gpu/observegpu"
 	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/guards"
 	"github.com/ryjen/dubnium/pkg/programs"
@@ -52,7 +53,8 @@ With --check nothing is written. Exit code 31 says that files are missing, diffe
 func Programs() []cli.Program { return programsWith(guards.All()) }
 
 func programsWith(registry []guard.Descriptor) []cli.Program {
-	all := append(programs.All(), unitgen.Program(), Program())
+	// Its words are asked for, not the driver: that would need cgo.
+	all := append(programs.All(), observegpu.Program(nil), unitgen.Program(), Program())
 	for _, d := range registry {
 		all = append(all, cli.GuardProgram(d))
 	}
@@ -68,6 +70,11 @@ func (g *grammar) Run(_ context.Context, env *cli.Env) error {
 	stale, err := Stale(g.Output, files)
 	if err != nil {
 		return exitcode.With(exitcode.Inspection, err)
+	}
+	if !g.Check && slices.Contains(stale, registryFile) {
+		// Everything else is made from the list that we were built with.
+		env.Warnf("the list of guards has changed: run this once more")
+		stale = []string{registryFile}
 	}
 	for _, name := range stale {
 		if g.Check {
@@ -124,8 +131,14 @@ func filesWith(registry []guard.Descriptor) (map[string][]byte, error) {
 }
 
 // Stale lists the names of files below root that are missing, differ, or are
-// generated no more; the latter are given nil in files.
+// generated no more; the latter are given nil in files. The list of the guards
+// is put into files.
 func Stale(root string, files map[string][]byte) ([]string, error) {
+	list, err := Registry(root)
+	if err != nil {
+		return nil, fmt.Errorf("list the guards: %w", err)
+	}
+	files[registryFile] = list
 	var stale []string
 	for name, data := range files {
 		have, err := os.ReadFile(filepath.Join(root, name))

@@ -19,10 +19,14 @@ import (
 	"github.com/ryjen/dubnium/pkg/mode"
 )
 
-// repository writes everything that is generated into a folder.
+// repository writes everything that is generated into a folder with the
+// sources of the guards.
 func repository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "pkg", "guards"), os.DirFS("../guards")); err != nil {
+		t.Fatal(err)
+	}
 	var stdout, stderr bytes.Buffer
 	if code := cli.Execute(Program(), []string{"--output", dir}, nil, &stdout, &stderr, os.Getenv); code != 0 || stdout.Len()+stderr.Len() > 0 {
 		t.Fatalf("code %d: %s%s", code, &stdout, &stderr)

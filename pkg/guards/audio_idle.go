@@ -13,7 +13,7 @@ import (
 )
 
 // AudioIdle asks whether ending the desktop would cut off somebody's sound.
-var AudioIdle = register(guard.Descriptor{
+var AudioIdle = guard.Descriptor{
 	Name:     "audio_idle",
 	Question: "Is nothing being played or recorded?",
 	Manual: `Looks at three things. The substreams of ALSA in /proc/asound: one that runs blocks, unless an audio server holds it and tells what for. The streams of every user's PipeWire or PulseAudio, asked over the pulse protocol as that user, and only where a server runs already: asking never starts one. JACK, and the programs of guards.audio.workstations.
@@ -50,7 +50,7 @@ After a block, stop what the message names, or close it. When an audio server do
 	Check: func(ctx context.Context, env guard.Env) guard.Verdict {
 		return checkAudio(ctx, env, audioSettle)
 	},
-})
+}
 
 // audioEvidence is the last look, and how long silence was waited for.
 type audioEvidence struct {

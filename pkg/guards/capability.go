@@ -10,7 +10,7 @@ import (
 )
 
 // StudioCapabilityLocal asks whether audio work belongs to this machine.
-var StudioCapabilityLocal = register(guard.Descriptor{
+var StudioCapabilityLocal = guard.Descriptor{
 	Name:     "studio_capability_local",
 	Question: "Is the studio capability placed on this machine?",
 	Manual: `Reads capabilityPlacement.studio. When audio work has moved to another machine, studio-local is not offered here, and the rest of the modes are as they were.
@@ -23,10 +23,10 @@ A block names the machine that has the capability. Set capabilityPlacement.studi
 	Check: func(_ context.Context, env guard.Env) guard.Verdict {
 		return judgePlacement("studio", env.Config.CapabilityPlacement.Studio)
 	},
-})
+}
 
 // ComputeCapabilityLocal asks whether inference belongs to this machine.
-var ComputeCapabilityLocal = register(guard.Descriptor{
+var ComputeCapabilityLocal = guard.Descriptor{
 	Name:     "compute_capability_local",
 	Question: "Is the AI capability placed on this machine?",
 	Manual: `Reads capabilityPlacement.ai. When inference has moved to another machine, compute is not offered here.
@@ -39,7 +39,7 @@ A block names the machine that has the capability. Set capabilityPlacement.ai = 
 	Check: func(_ context.Context, env guard.Env) guard.Verdict {
 		return judgePlacement("ai", env.Config.CapabilityPlacement.AI)
 	},
-})
+}
 
 var placementReasons = []guard.Reason{
 	{Word: "local", Class: guard.Pass, Meaning: "the capability is placed on this machine"},

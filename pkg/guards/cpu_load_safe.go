@@ -18,7 +18,7 @@ import (
 )
 
 // CPULoadSafe asks whether the machine has processors to spare.
-var CPULoadSafe = register(guard.Descriptor{
+var CPULoadSafe = guard.Descriptor{
 	Name:     "cpu_load_safe",
 	Question: "Is the machine free of heavy work?",
 	Manual: `Watches the pressure on the processors: the share of time in which some task could run and had to wait. First that of the slices in guards.load.slices, which says whose work it is, then that of the whole machine. The figure is made from the kernel's counter over a window of its own (guards.load.window): the averages that the kernel shows lag by ten seconds, so they let a build pass that has just begun, and block long after one has ended. Above the limit the machine is watched for a second window, and blocks only when it stays there: starting a program makes a burst, and a burst is no heavy work.
@@ -44,7 +44,7 @@ After a block, wait or end what uses the processors; systemd-cgtop shows it. An 
 		}
 		return judgeLoad(ev)
 	},
-})
+}
 
 type loadEvidence struct {
 	WindowMS float64 `json:"window_ms"` // of one look

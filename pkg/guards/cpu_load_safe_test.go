@@ -86,15 +86,13 @@ func TestLoadIsMeasured(t *testing.T) {
 	tests := map[string]struct {
 		file   string
 		change func(c *config.GuardLoad)
-		until  time.Duration // the counter stands still then
 		reason string
 		says   string
 	}{
-		"a slice":                 {file: userPressure, until: time.Hour, reason: "pressure-high", says: "tasks in user.slice wait"},
-		"only the whole machine":  {file: hostPressure, until: time.Hour, reason: "pressure-high", says: "tasks in the whole machine wait"},
-		"a burst":                 {file: userPressure, until: 150 * time.Millisecond, reason: "only-a-burst", says: "at most"},
-		"as much as is allowed":   {file: userPressure, until: time.Hour, change: func(c *config.GuardLoad) { c.SlicePressurePct = 100 }, reason: "calm"},
-		"a slice nobody looks at": {file: userPressure, until: time.Hour, change: func(c *config.GuardLoad) { c.Slices = nil }, reason: "calm"},
+		"a slice":                 {file: userPressure, reason: "pressure-high", says: "tasks in user.slice wait"},
+		"only the whole machine":  {file: hostPressure, reason: "pressure-high", says: "tasks in the whole machine wait"},
+		"as much as is allowed":   {file: userPressure, change: func(c *config.GuardLoad) { c.SlicePressurePct = 100 }, reason: "calm"},
+		"a slice nobody looks at": {file: userPressure, change: func(c *config.GuardLoad) { c.Slices = nil }, reason: "calm"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +104,7 @@ func TestLoadIsMeasured(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&cfg.Guards.Load)
 			}
-			stop := advance(t, h, tt.file, tt.until, psi)
+			stop := advance(t, h, tt.file, psi)
 			r := guard.Run(t.Context(), CPULoadSafe, guard.Env{Root: h.Root(), Config: cfg, Target: CPULoadSafe.Target})
 			stop()
 			witness(t, CPULoadSafe, r.Reason)
@@ -154,7 +152,9 @@ func TestJudgeLoadAtItsLimits(t *testing.T) {
 		{"samples above it once", loadEvidence{RunQueue: &runQueue{Processors: 2, ExcessPct: []float64{90}, LimitPct: 80}}, "run-queue-short", ""},
 	}
 	for _, tt := range tests {
-		if v := judgeLoad(tt.ev); v.Reason != tt.want || !strings.Contains(v.Message, tt.says) {
+		v := judgeLoad(tt.ev)
+		witness(t, CPULoadSafe, v.Reason)
+		if v.Reason != tt.want || !strings.Contains(v.Message, tt.says) {
 			t.Errorf("%s: %s: %s; want %s: …%s…", tt.name, v.Reason, v.Message, tt.want, tt.says)
 		}
 	}

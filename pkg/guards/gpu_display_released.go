@@ -20,7 +20,7 @@ import (
 )
 
 // GPUDisplayReleased asks whether nothing draws on a GPU any more.
-var GPUDisplayReleased = register(guard.Descriptor{
+var GPUDisplayReleased = guard.Descriptor{
 	Name:     "gpu_display_released",
 	Question: "Has the display let go of every GPU?",
 	Manual: `Looks twice, guards.gpu.settle apart, and passes when both looks find the same: no process of a session, a login screen or the login path holds a graphics card, logind has closed its own descriptors, NVML lists no graphics process, and the memory in use on each GPU of hardware.presentGpus is down to guards.gpu.residual.
@@ -55,7 +55,7 @@ After a block, end what the message names: loginctl terminate-session ID for a s
 		}
 		return checkRelease(ctx, env, filepath.Join(filepath.Dir(self), gpu.Binary))
 	},
-})
+}
 
 // releaseEvidence is what the verdict rests on: the looks and the thresholds.
 type releaseEvidence struct {

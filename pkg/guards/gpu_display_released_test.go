@@ -113,7 +113,7 @@ func TestGPUDisplayReleased(t *testing.T) {
 			reason: "memory-above-baseline", message: "500 MiB of GPU 0",
 		},
 		"the workload's memory is not told":     {host: "compute", answers: []string{used(20500), "process 0 compute 5188 -1"}, reason: "released"},
-		"the workload twice in the lists":       {host: "compute", answers: []string{used(20100), "process 0 compute 5188 20971520000", "process 0 mps 5188 20971520000"}, reason: "released"},
+		"the workload twice in the lists":       {host: "compute", answers: []string{used(12000), "process 0 compute 5188 8388608000", "process 0 mps 5188 8388608000"}, reason: "memory-above-baseline", message: "4000 MiB"},
 		"a desktop":                             {host: "idle-desktop", held: []string{"1604 17 226:0", "1604 18 226:128", "711 9 226:0", "1 30 226:0", "1661 5 226:128"}, reason: "held-by-compositor", message: "Hyprland (pid 1604, uid 0) in session 2 holds card0, renderD128"},
 		"a desktop on NVIDIA":                   {host: "idle-desktop", held: []string{"1604 17 195:0", "1604 18 195:254"}, reason: "held-by-compositor", message: "nvidia0, nvidia-modeset"},
 		"a desktop whose session logind forgot": {host: "logind-restarted", held: []string{"1604 17 226:0"}, reason: "held-by-compositor"},

@@ -11,7 +11,7 @@ import (
 )
 
 // MemoryHeadroom asks for free memory before a mode's work starts.
-var MemoryHeadroom = register(guard.Descriptor{
+var MemoryHeadroom = guard.Descriptor{
 	Name:     "memory_headroom",
 	Question: "Is there enough memory for the work of the target mode?",
 	Manual: `Compares the kernel's estimate of available memory (MemAvailable in /proc/meminfo) with what the configuration says that the target mode needs: guards.memory.desktop, guards.memory.studioLocal or guards.memory.compute.
@@ -30,7 +30,7 @@ A block says how much is missing. End what holds the memory, or lower the thresh
 		}
 		return judgeMemory(m, env.Config.Guards.Memory.For(env.Target), env.Target)
 	},
-})
+}
 
 type memoryEvidence struct {
 	AvailableMiB uint64 `json:"available_mib"`

@@ -18,7 +18,7 @@ import (
 )
 
 // PersistencePathsReady asks whether the compute workload finds its files.
-var PersistencePathsReady = register(guard.Descriptor{
+var PersistencePathsReady = guard.Descriptor{
 	Name:     "persistence_paths_ready",
 	Question: "Are the folders and files that compute needs in place?",
 	Manual: `Looks at every folder in guards.persistence.paths: it has to exist, be on a file system that is mounted writable, and have guards.persistence.minFree of free space. When vLLM is enabled, its model folder has to hold a config.json and the external runtime's program has to be executable, so that the desktop is not ended for a workload that can't start.
@@ -37,7 +37,7 @@ After a block, create or mount what the message names, free some space, or seed 
 		{Word: "runtime-missing", Class: guard.Block, Meaning: "the external runtime's program is missing or not executable"},
 	},
 	Check: checkPaths,
-})
+}
 
 type pathEvidence struct {
 	Path     string `json:"path"`

@@ -15,7 +15,7 @@ import (
 )
 
 // GraphicalSessionAbsent asks whether nothing of a desktop is left.
-var GraphicalSessionAbsent = register(guard.Descriptor{
+var GraphicalSessionAbsent = guard.Descriptor{
 	Name:     "graphical_session_absent",
 	Question: "Is every graphical session gone, with all of its processes?",
 	Manual: `Asks logind for sessions of type wayland, x11 or mir and class user or greeter, and looks in /proc for compositors that belong to a user's slice: a compositor may outlive its session, or run in the user's service manager, where no session shows it.
@@ -41,10 +41,10 @@ After a block, end the session that the message names: loginctl terminate-sessio
 		}
 		return judgeAbsent(ev)
 	},
-})
+}
 
 // GraphicalSessionPresent asks whether a person has a desktop.
-var GraphicalSessionPresent = register(guard.Descriptor{
+var GraphicalSessionPresent = guard.Descriptor{
 	Name:     "graphical_session_present",
 	Question: "Does a person have a graphical session?",
 	Manual: `Asks logind for a session of type wayland, x11 or mir and class user that is not closing. A login screen is no session of a person.
@@ -66,10 +66,10 @@ After a block, log in at the display.`,
 		}
 		return judgePresent(sessionEvidence{Sessions: graphical(sessions)})
 	},
-})
+}
 
 // GraphicalSessionTerminable asks whether the desktop may be taken away.
-var GraphicalSessionTerminable = register(guard.Descriptor{
+var GraphicalSessionTerminable = guard.Descriptor{
 	Name:     "graphical_session_terminable",
 	Question: "May the graphical sessions be ended now?",
 	Manual: `Reads logind's inhibitors. An inhibitor in block mode for one of the kinds in guards.session.inhibitors (shutdown, unless configured otherwise) means that a program asked not to be ended: an editor with unsaved work, a disc being written, an upgrade. The message says who and why.
@@ -97,7 +97,7 @@ After a block, finish what the message names; systemd-inhibit --list shows all i
 		}
 		return judgeTerminable(graphical(sessions), a.Login, env.Config.Guards.Session.Inhibitors)
 	},
-})
+}
 
 type sessionEvidence struct {
 	Sessions    []evidence.Session `json:"sessions"`

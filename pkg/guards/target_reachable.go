@@ -14,7 +14,7 @@ import (
 )
 
 // TargetReachable asks whether the units of a mode are there to be started.
-var TargetReachable = register(guard.Descriptor{
+var TargetReachable = guard.Descriptor{
 	Name:     "target_reachable",
 	Question: "Can systemd start what the target mode consists of?",
 	Manual: `Asks systemd whether it has loaded every unit that the target mode consists of (its target, the studio overlay, the login path of desktop.loginUnits, vLLM when it is enabled), that none is masked, that the machine has finished booting and is not going down.
@@ -43,7 +43,7 @@ After a block, install or unmask the unit that the message names, or correct des
 		}
 		return judgeTarget(ev, env.Target)
 	},
-})
+}
 
 type targetEvidence struct {
 	SystemState  string          `json:"system_state"`

@@ -13,7 +13,7 @@ import (
 )
 
 // UserJobsSafe asks whether anybody's work would be cut off.
-var UserJobsSafe = register(guard.Descriptor{
+var UserJobsSafe = guard.Descriptor{
 	Name:     "user_jobs_safe",
 	Question: "Is nobody's work under way on this machine?",
 	Manual: `Looks for work of people, in this order: package managers that run or really hold one of the locks in guards.jobs.lockFiles; programs in guards.jobs.programs (builders, copies, backups); sessions and units of users that use more than guards.jobs.cpuPct of a processor over guards.jobs.window; programs below tmux, screen and the like; sessions from other machines in which something runs; and, with guards.jobs.terminals, programs in terminals.
@@ -38,7 +38,7 @@ After a block, finish or end what the message names. An operator who knows bette
 		found := jobs.Find(sight, policy, env.Config.Desktop.Compositors)
 		return judgeJobs(newJobsEvidence(sight, found, float64(policy.CPUPct)), err)
 	},
-})
+}
 
 // Bounds of the evidence: a result is one line of at most 64 KiB.
 const (

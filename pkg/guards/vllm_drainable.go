@@ -18,7 +18,7 @@ import (
 )
 
 // VLLMDrainable asks whether vLLM can be stopped without breaking off an answer.
-var VLLMDrainable = register(guard.Descriptor{
+var VLLMDrainable = guard.Descriptor{
 	Name:     "vllm_drainable",
 	Question: "Can vLLM be stopped without cutting off a request?",
 	Manual: `Asks systemd for the unit in vllm.unit, and where it runs vLLM itself for its metrics: vllm:num_requests_running and vllm:num_requests_waiting have to be 0, over all models and engines. A unit that does not run has nothing to drain.
@@ -53,7 +53,7 @@ A unit that runs and does not tell its metrics is an inspection error: it could 
 			_ = watchFor(ctx, min(drainEvery, left))
 		}
 	},
-})
+}
 
 // drainEvery is how long a guard that waits lets vLLM work between two looks.
 const drainEvery = 200 * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -62,10 +63,14 @@ func (q *Query) Follow() []*bus.Call {
 		calls = append(calls, q.fallback...)
 	}
 	for _, name := range q.detail {
-		unit := bus.GetAll(dest, UnitPath(name), unitIface)
+		// All that is wanted of a slice is in its own interface, and the other
+		// one costs systemd milliseconds, since it lists every dependency.
+		var unit, typed *bus.Call
+		if !strings.HasSuffix(name, ".slice") {
+			unit = bus.GetAll(dest, UnitPath(name), unitIface)
+			calls = append(calls, unit)
+		}
 		q.unitProps = append(q.unitProps, unit)
-		calls = append(calls, unit)
-		var typed *bus.Call
 		if iface := typeIface(name); iface != "" {
 			typed = bus.GetAll(dest, UnitPath(name), iface)
 			calls = append(calls, typed)
@@ -201,21 +206,19 @@ func decodeUnit(asked string, p *bus.Props) Unit {
 	}
 }
 
-func readDetail(name string, unit, typed *bus.Call) (Detail, []error, error) {
-	values, err := unit.Props()
-	if err != nil {
-		return Detail{}, nil, err
-	}
-	if typed != nil {
-		more, err := typed.Props()
+func readDetail(name string, calls ...*bus.Call) (Detail, []error, error) {
+	all := map[string]dbus.Variant{}
+	for _, call := range calls {
+		if call == nil {
+			continue
+		}
+		values, err := call.Props()
 		if err != nil {
 			return Detail{}, nil, err
 		}
-		for k, v := range more {
-			values[k] = v
-		}
+		maps.Copy(all, values)
 	}
-	p := bus.NewProps("unit "+name, values)
+	p := bus.NewProps("unit "+name, all)
 	return decodeDetail(p), p.Problems(), nil
 }
 

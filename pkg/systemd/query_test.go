@@ -57,8 +57,7 @@ func TestQuery(t *testing.T) {
 				Asked: "ai.slice", Name: "ai.slice", Description: "ai.slice",
 				LoadState: "loaded", ActiveState: "active", SubState: "active",
 				Detail: systemd.Detail{
-					Known: true, InvocationID: "202020202020202061692e736c696365", FragmentPath: "/etc/systemd/system/ai.slice",
-					ConditionResult: true, StateChangeMonoUsec: 9000000, ControlGroup: "/ai.slice",
+					Known: true, ControlGroup: "/ai.slice",
 					CPUWeight:  systemd.Setting{Value: 100, Set: true},
 					IOWeight:   systemd.Setting{Value: 100, Set: true},
 					MemoryHigh: systemd.Setting{Value: 4 << 30, Set: true},

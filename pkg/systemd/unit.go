@@ -42,7 +42,8 @@ type Unit struct {
 	Detail // what was read for the units of which more was asked
 }
 
-// Detail is what only the units have of which it was asked for.
+// Detail is what only the units have of which it was asked for. Of a slice only
+// its control group and settings are read.
 type Detail struct {
 	Known bool // whether it was read at all
 
