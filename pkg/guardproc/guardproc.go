@@ -28,6 +28,9 @@ type Command struct {
 	// Code is the block code that an inspection error is derived from.
 	Code exitcode.Code
 	Hard bool
+	// Extra is what the guard gets beyond the deadline of all, because it was
+	// told to wait for something.
+	Extra time.Duration
 	// Site marks a guard that the site brought: it is hard unless its own line
 	// says "hard": false.
 	Site bool
@@ -62,6 +65,7 @@ func All(ctx context.Context, commands []Command, target mode.Mode, deadline tim
 // Run runs one command.
 func Run(ctx context.Context, c Command, target mode.Mode, deadline time.Duration) guard.Result {
 	start := time.Now()
+	deadline += c.Extra
 	bounded, cancel := context.WithTimeout(ctx, deadline+grace)
 	defer cancel()
 	fail := func(reason, format string, args ...any) guard.Result {

@@ -25,13 +25,13 @@ var VLLMDrainable = guard.Descriptor{
 
 With --wait it asks again until both are 0, for vllm.drainTimeout at most. It stops nobody from sending requests meanwhile.
 
-A unit that runs and does not tell its metrics is an inspection error: it could be answering at another address, or be stuck with requests in it. After a look at systemctl status, stop it by hand. After a block, wait for the clients, or end them.`,
+A unit that runs while nobody listens at vllm.host and vllm.port, as one that is still loading, has no requests that could be cut off. One that listens and does not tell its metrics is an inspection error: it could be stuck with requests in it. After a look at systemctl status, stop it by hand. After a block, wait for the clients, or end them.`,
 	Block:  exitcode.VLLMNotDrainable,
 	Hard:   true,
 	Target: mode.Desktop,
 	Reasons: []guard.Reason{
 		{Word: "not-running", Class: guard.Pass, Meaning: "the unit does not run"},
-		{Word: "not-serving", Class: guard.Pass, Meaning: "the unit is just starting or stopping, and nobody listens"},
+		{Word: "not-serving", Class: guard.Pass, Meaning: "the unit runs, but nobody listens at its address"},
 		{Word: "idle", Class: guard.Pass, Meaning: "no request is running or waiting"},
 		{Word: "drained", Class: guard.Pass, Meaning: "with --wait: the last request has ended"},
 		{Word: "requests-in-flight", Class: guard.Block, Meaning: "requests are running or waiting"},
@@ -101,13 +101,12 @@ func down(state string) bool {
 
 func judgeDrain(d drain, wait time.Duration) guard.Verdict {
 	ev := d.ev
-	changing := ev.Active == systemd.ActiveStateActivating || ev.Active == systemd.ActiveStateDeactivating
 	switch {
 	case d.unitErr != nil:
 		return guard.CannotSee(d.unitErr, ev)
 	case down(ev.Active):
 		return guard.Say("not-running", ev, "%s does not run", ev.Unit)
-	case changing && errors.Is(d.loadErr, unix.ECONNREFUSED):
+	case errors.Is(d.loadErr, unix.ECONNREFUSED):
 		return guard.Say("not-serving", ev, "%s is %s and nobody listens at %s", ev.Unit, ev.Active, ev.Address)
 	case d.loadErr != nil:
 		return guard.CannotSee(fmt.Errorf("%s is %s, but its requests can't be counted: %w", ev.Unit, ev.Active, d.loadErr), ev)

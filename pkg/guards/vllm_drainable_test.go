@@ -103,7 +103,7 @@ func TestVLLMDrainable(t *testing.T) {
 		"stopping, one runs":        in("deactivating", up(always(gauges(1, 0)), "requests-in-flight", "")),
 		"a state that nobody knows": in("levitating", up(always(gauges(2, 3)), "requests-in-flight", "2 requests running and 3 waiting")),
 
-		"nobody listens":         up(nobody(t), "source-unreadable", "connection refused"),
+		"nobody listens":         up(nobody(t), "not-serving", "nobody listens"),
 		"garbled":                up(always("HTTP/1.1 200 OK\r\n\r\n<html>"), "source-unreadable", "may be missing"),
 		"no HTTP":                up(always("SSH-2.0\r\n"), "source-unreadable", "no HTTP"),
 		"not found":              up(always("HTTP/1.1 404 Not Found\r\n\r\n"), "source-unreadable", "status 404"),

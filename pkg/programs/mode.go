@@ -189,7 +189,7 @@ func (c *guardsCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine(env, cfg, "operator")
+	eng, err := engine(env, cfg, "operator", false)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (c *dryRunCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine(env, cfg, "operator")
+	eng, err := engine(env, cfg, "operator", false)
 	if err != nil {
 		return err
 	}

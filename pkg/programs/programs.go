@@ -44,8 +44,8 @@ func load(env *cli.Env) (config.Config, error) { return config.Load(env.Root, en
 func modes() map[string]string { return map[string]string{"modes": strings.Join(mode.Names(), ",")} }
 
 // engine makes the engine that works on this machine as the process that we
-// are.
-func engine(env *cli.Env, cfg config.Config, trigger string) (*reconcile.Engine, error) {
+// are. Wait lets guards wait for what may end by itself.
+func engine(env *cli.Env, cfg config.Config, trigger string, wait bool) (*reconcile.Engine, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, exitcode.Errorf(exitcode.Internal, "find the folder of the guards: %w", err)
@@ -54,7 +54,7 @@ func engine(env *cli.Env, cfg config.Config, trigger string) (*reconcile.Engine,
 	if err != nil {
 		return nil, exitcode.With(exitcode.Inspection, err)
 	}
-	machine := &reconcile.Machine{Root: env.Root, Config: cfg, BinDir: filepath.Dir(self), PID: os.Getpid()}
+	machine := &reconcile.Machine{Root: env.Root, Config: cfg, BinDir: filepath.Dir(self), PID: os.Getpid(), Wait: wait}
 	if env.ConfigGiven {
 		machine.ConfigPath = env.Config
 	}

@@ -61,7 +61,7 @@ func (m *reconcileModel) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine(env, cfg, "unit")
+	eng, err := engine(env, cfg, "unit", !m.DryRun)
 	if err != nil {
 		return err
 	}

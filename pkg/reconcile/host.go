@@ -36,6 +36,9 @@ type Machine struct {
 	ConfigPath string
 	// BinDir holds the guards' programs.
 	BinDir string
+	// Wait lets the guards that can wait for a pass do so: a transition waits
+	// until vLLM has answered its requests, a dry run says how it is now.
+	Wait bool
 	// PID is the controller's own, whose lock and marker don't count.
 	PID int
 }
@@ -51,16 +54,16 @@ func (m *Machine) Observe(ctx context.Context) observe.Observation {
 // target as processes, all at the same time.
 func (m *Machine) Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result {
 	site, refused := siteguard.Commands(m.Root, m.Config, target)
-	commands := append(m.commands(names, target), site...)
+	commands := append(m.commands(names, target, m.Wait), site...)
 	return append(guardproc.All(ctx, commands, target, m.Config.Timeouts.Guard.Std()), refused...)
 }
 
 // Gate runs built-in guards as processes, all at the same time.
 func (m *Machine) Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result {
-	return guardproc.All(ctx, m.commands(names, target), target, m.Config.Timeouts.Guard.Std())
+	return guardproc.All(ctx, m.commands(names, target, false), target, m.Config.Timeouts.Guard.Std())
 }
 
-func (m *Machine) commands(names []string, target mode.Mode) []guardproc.Command {
+func (m *Machine) commands(names []string, target mode.Mode, drain bool) []guardproc.Command {
 	var commands []guardproc.Command
 	for _, name := range names {
 		d, known := guards.Find(name)
@@ -76,7 +79,11 @@ func (m *Machine) commands(names []string, target mode.Mode) []guardproc.Command
 		if !m.Root.Real() {
 			argv = append(argv, "--root="+string(m.Root))
 		}
-		commands = append(commands, guardproc.Command{Name: d.Binary(), Argv: argv, Code: d.Block, Hard: d.Hard})
+		c := guardproc.Command{Name: d.Binary(), Argv: argv, Code: d.Block, Hard: d.Hard}
+		if d.Wait != nil && drain {
+			c.Argv, c.Extra = append(c.Argv, "--wait"), d.Wait(m.Config)
+		}
+		commands = append(commands, c)
 	}
 	return commands
 }
