@@ -17,7 +17,7 @@ stamp := github.com/ryjen/dubnium/pkg/version
 LDFLAGS := -s -w -X $(stamp).Version=$(VERSION) -X $(stamp).Commit=$(COMMIT)
 GOFLAGS_BUILD := -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 # Without lazy binding it would die before main where there is no driver.
-build_gpu := CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -extldflags=-Wl,-z,lazy'
+build_gpu := CGO_ENABLED=1 CGO_CFLAGS='-O2 -g -Wno-deprecated-declarations' $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -extldflags=-Wl,-z,lazy'
 
 .PHONY: help
 help: ## List the targets

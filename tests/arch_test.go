@@ -33,9 +33,9 @@ var layers = []struct {
 		"audio", "bus", "gpu", "gpu/holders", "login", "systemd", "procinfo", "vllm",
 	}},
 	{"domain: data in, data out", []string{
-		"mode", "config", "evidence", "observe", "guard", "plan", "units",
+		"mode", "config", "evidence", "observe", "guard", "plan",
 	}},
-	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey"}},
+	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey", "units"}},
 	{"engines: what acts", []string{"guardproc", "siteguard", "unitctl", "reconcile"}},
 	{"edge: what people and systemd run", []string{"cli", "clidoc", "gpu/observegpu", "unitgen", "programs", "docgen"}},
 }

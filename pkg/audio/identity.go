@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -42,10 +43,10 @@ func askServer(ctx context.Context, path string, as user, peers ...int) (*Graph,
 			done <- r
 		}()
 		if as.uid != unix.Geteuid() {
-			// Never unlocked: the thread ends with this function, and what it has
-			// become ends with it. The other threads stay who they are.
 			runtime.LockOSThread()
-			if r.err = become(as); r.err != nil {
+			restore, err := become(as)
+			defer restore()
+			if r.err = err; err != nil {
 				return
 			}
 		}
@@ -55,24 +56,73 @@ func askServer(ctx context.Context, path string, as user, peers ...int) (*Graph,
 	case r := <-done:
 		return r.graph, r.err
 	case <-ctx.Done():
+	}
+	// The conversation ends at the same moment, and knows better where it was.
+	select {
+	case r := <-done:
+		return r.graph, r.err
+	case <-time.After(lastWord):
 		return nil, ctx.Err()
 	}
 }
 
-// become changes the effective user, group and groups of this thread alone:
-// the raw system calls, because those of the syscall package change every
-// thread of the process. The real user stays, so that the user can send the
-// thread no signals, which would reach the whole process.
-func become(u user) error {
-	const keep = ^uintptr(0)
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("leave the groups: %w (root, or CAP_SETGID, can)", errno)
+// lastWord is how long a conversation that is out of time has to say so.
+const lastWord = 10 * time.Millisecond
+
+// become changes the effective user, group and groups of this thread alone,
+// which has to be locked: with the raw system calls, because those of the
+// syscall package change every thread of the process. The real user stays, so
+// that the user can send the thread no signals, which would reach the whole
+// process.
+//
+// Restore makes the thread what it was and unlocks it. A thread that can't be
+// made so stays locked, and ends with its goroutine. That is not the rule
+// because the children that a thread started may be told to end with it.
+func become(u user) (restore func(), err error) {
+	groups, err := unix.Getgroups()
+	if err != nil {
+		return runtime.UnlockOSThread, fmt.Errorf("list the groups: %w", err)
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, keep, uintptr(u.gid), keep); errno != 0 {
-		return fmt.Errorf("become group %d: %w (root, or CAP_SETGID, can)", u.gid, errno)
+	was := user{unix.Geteuid(), unix.Getegid()}
+	restore = func() {
+		// The user first: only root may change the rest.
+		if setUser(was.uid) == nil && setGroup(was.gid) == nil && setGroups(groups) == nil {
+			runtime.UnlockOSThread()
+		}
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(u.uid), keep); errno != 0 {
-		return fmt.Errorf("become user %d: %w (root, or CAP_SETUID, can)", u.uid, errno)
+	if err := setGroups(nil); err != nil {
+		return restore, fmt.Errorf("leave the groups: %w (root, or CAP_SETGID, can)", err)
+	}
+	if err := setGroup(u.gid); err != nil {
+		return restore, fmt.Errorf("become group %d: %w (root, or CAP_SETGID, can)", u.gid, err)
+	}
+	if err := setUser(u.uid); err != nil {
+		return restore, fmt.Errorf("become user %d: %w (root, or CAP_SETUID, can)", u.uid, err)
+	}
+	return restore, nil
+}
+
+// keep is the number that leaves a user or group as it is.
+const keep = ^uintptr(0)
+
+func setUser(uid int) error { return raw(unix.SYS_SETRESUID, keep, uintptr(uid), keep) }
+
+func setGroup(gid int) error { return raw(unix.SYS_SETRESGID, keep, uintptr(gid), keep) }
+
+func setGroups(groups []int) error {
+	list := make([]uint32, len(groups)+1) // never empty: there has to be a first one to point to
+	for i, g := range groups {
+		list[i] = uint32(g)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&list[0])), 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func raw(call, a, b, c uintptr) error {
+	if _, _, errno := unix.RawSyscall(call, a, b, c); errno != 0 {
+		return errno
 	}
 	return nil
 }

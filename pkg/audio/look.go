@@ -122,11 +122,11 @@ func (s *Server) ask(ctx context.Context, root hostfs.Root, timeout time.Duratio
 		}
 	}
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer within %v", time.Since(start).Round(time.Millisecond))
-			return &SourceError{Timeout, source, err}
+		trouble := troubleOf(err)
+		if trouble == Timeout {
+			err = fmt.Errorf("no answer within %v: %w", time.Since(start).Round(time.Millisecond), err)
 		}
-		return sourceError(troubleOf(err), source, err)
+		return sourceError(trouble, source, err)
 	}
 	s.Graph = g
 	return nil

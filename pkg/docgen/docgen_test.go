@@ -188,3 +188,16 @@ func TestNamesOfVariables(t *testing.T) {
 		}
 	}
 }
+
+// TestNewGuardIsListed holds that a guard's file is all that its list needs:
+// one that is there and not in the list is noticed.
+func TestNewGuardIsListed(t *testing.T) {
+	dir := repository(t)
+	source := "package guards\n\nvar MoonPhase = guard.Descriptor{Name: \"moon_phase\"}\n"
+	if err := os.WriteFile(filepath.Join(dir, "pkg", "guards", "moon_phase.go"), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := stale(t, dir, guards.All()); !slices.Equal(got, []string{"pkg/guards/all.go"}) {
+		t.Errorf("%q are named", got)
+	}
+}

@@ -53,7 +53,7 @@ type Evidence struct {
 	Overlay     Reading[Overlay]    `json:"overlay"`
 	Controller  Reading[Controller] `json:"controller"`
 	Boot        Reading[Boot]       `json:"boot"`
-	GPU         Reading[*struct{}]  `json:"gpu"`
+	GPU         Reading[GPU]        `json:"gpu"`
 	Audio       Reading[*struct{}]  `json:"audio"`
 }
 
@@ -195,6 +195,26 @@ type Controller struct {
 	Mutated bool `json:"transition_mutated,omitempty"`
 	// LastOutcome is the outcome of the last transition of this boot.
 	LastOutcome string `json:"last_outcome,omitempty"`
+}
+
+// GPU is who holds graphics cards. It is looked at only while compute.target
+// is up, when nobody of a desktop should, and only by root, who alone can see.
+type GPU struct {
+	Cards   int      `json:"cards"`
+	Holders []Holder `json:"holders,omitempty"`
+}
+
+// Holder is a process that holds a graphics card.
+type Holder struct {
+	PID     int    `json:"pid"`
+	Comm    string `json:"comm"`
+	UID     int    `json:"uid"`
+	Class   string `json:"class"` // as pkg/gpu/holders classifies
+	Place   string `json:"place"` // session, unit or cgroup
+	Devices string `json:"devices"`
+	// Display tells that it is of a desktop: a compositor, a session, a login
+	// screen or the login path.
+	Display bool `json:"display"`
 }
 
 // Boot tells how far systemd is.

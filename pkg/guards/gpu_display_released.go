@@ -193,7 +193,7 @@ func lookAtCards(ctx context.Context, env guard.Env, limit time.Duration) (relea
 	defer cancel()
 	look := releaseLook{Cards: []gpu.Card{}, Holders: []holders.Holder{}}
 	var state cardState
-	who, whoErr := whoIsWho(ctx, env)
+	who, whoErr := collect.Who(env.Root, env.Config, collect.Ask(ctx, env.Root, env.Config.Desktop.LoginUnits))
 	state.who = who
 	err := func() error {
 		cards, err := collect.Within(ctx, "/sys/bus/pci/devices", func() ([]gpu.Card, error) { return gpu.Cards(env.Root) })
@@ -217,33 +217,6 @@ func lookAtCards(ctx context.Context, env guard.Env, limit time.Duration) (relea
 	look.Unreadable, look.All = s.Unreadable, s.All
 	look.TookMS = float64(time.Since(start).Microseconds()) / 1000
 	return look, state, err
-}
-
-// whoIsWho asks for the sessions and for the primary names of the login path.
-func whoIsWho(ctx context.Context, env guard.Env) (holders.Who, error) {
-	cfg := env.Config
-	who := holders.Who{
-		Workload: cfg.VLLM.Unit, Compositors: cfg.Desktop.Compositors,
-		BenignUnits: cfg.GPU.BenignUnits, BenignPrograms: cfg.GPU.BenignPrograms,
-	}
-	a := collect.Ask(ctx, env.Root, cfg.Desktop.LoginUnits)
-	sessions, err := collect.Sessions(env.Root, a)
-	if err != nil {
-		return who, err
-	}
-	if a.SystemdErr != nil {
-		return who, a.SystemdErr
-	}
-	for _, s := range sessions {
-		who.Sessions = append(who.Sessions, holders.Session{ID: s.ID, UID: s.UID, Class: s.Class})
-	}
-	for _, name := range cfg.Desktop.LoginUnits {
-		who.LoginUnits = append(who.LoginUnits, name)
-		if u := collect.Unit(a, name); u.ID != "" {
-			who.LoginUnits = append(who.LoginUnits, u.ID)
-		}
-	}
-	return who, nil
 }
 
 // askNVML runs observe-gpu. That the driver could not be asked is told in the

@@ -266,7 +266,9 @@ func twoLooks(t *testing.T, r guard.Result) {
 // released.
 func TestGPUReleaseUnseenBus(t *testing.T) {
 	d := withObserver("/nowhere/observe-gpu")
-	tests := merge(deadBus(d), deadLogin(d))
+	tests := merge(deadBus(d), deadLogin(d), map[string]looking{
+		"systemd silent": {guard: d, host: "idle-desktop", change: (*hosts.Host).HangSystemd, within: silent, reason: "deadline", message: "systemd1"},
+	})
 	for name, l := range tests {
 		change := l.change
 		l.config = func(c *config.Config) { c.Hardware.PresentGPUs = []int{0} }

@@ -91,7 +91,7 @@ func TestLookMeasuresBetweenTwoLooks(t *testing.T) {
 	}()
 	defer func() { close(done); <-ended }()
 	policy := alone()
-	policy.Window = config.Duration(200 * time.Millisecond)
+	policy.Window = config.Duration(500 * time.Millisecond)
 	s, err := Look(t.Context(), root, policy)
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +99,12 @@ func TestLookMeasuresBetweenTwoLooks(t *testing.T) {
 	found := Find(s, policy, nil)
 	// make is the service itself: its parent is process 1.
 	if len(found) != 1 || found[0].Kind != Busy || found[0].PID != 30 || found[0].UserUnit != "build.service" ||
-		found[0].CPUPct < 70 || found[0].CPUPct > 130 {
+		found[0].CPUPct < 50 || found[0].CPUPct > 150 {
 		t.Fatalf("found %+v", found)
 	}
 	for _, q := range s.Processes {
-		if q.PID == 30 && (q.Ticks < 14 || q.Ticks > 26) {
-			t.Errorf("process 30 used %d ticks in 200 ms", q.Ticks)
+		if q.PID == 30 && (q.Ticks < 25 || q.Ticks > 75) {
+			t.Errorf("process 30 used %d ticks in 500 ms", q.Ticks)
 		}
 	}
 }

@@ -54,6 +54,7 @@ const (
 	CompositorCompute  ConflictCode = "compositor-in-compute"
 	LoginPathInCompute ConflictCode = "login-path-in-compute"
 	OverlayInCompute   ConflictCode = "overlay-in-compute"
+	DisplayInCompute   ConflictCode = "display-holder-in-compute"
 	VLLMInDesktop      ConflictCode = "vllm-active-in-desktop"
 	SessionClosing     ConflictCode = "session-closing"
 	CompositorOrphan   ConflictCode = "compositor-without-graphical-session"
@@ -81,6 +82,7 @@ const (
 	BaselineWeights  Predicate = "slice-weights-baseline"
 	VLLMInactive     Predicate = "vllm-inactive"
 	VLLMHealthy      Predicate = "vllm-healthy"
+	GPUsReleased     Predicate = "gpus-released-by-display"
 )
 
 // InspectionError is a source that could not be read.
@@ -231,6 +233,12 @@ func (c *classifier) compute() {
 	for _, u := range []evidence.Unit{c.ev.Overlay.Value.Policy, c.ev.Overlay.Value.Priority} {
 		if !u.Down() {
 			c.conflict(OverlayInCompute, "%s in compute", u)
+		}
+	}
+	for _, h := range c.ev.GPU.Value.Holders {
+		if h.Display {
+			c.require(false, GPUsReleased, "%s (pid %d) in %s holds %s", h.Comm, h.PID, h.Place, h.Devices)
+			c.conflict(DisplayInCompute, "%s (pid %d, %s) of uid %d holds %s in compute", h.Comm, h.PID, h.Class, h.UID, h.Devices)
 		}
 	}
 	if c.p.VLLMEnabled {

@@ -46,7 +46,7 @@ func desktop(change func(*evidence.Evidence)) evidence.Evidence {
 		}),
 		Controller: ok(evidence.Controller{}),
 		Boot:       ok(evidence.Boot{SystemState: "running", Finished: true}),
-		GPU:        evidence.Reading[*struct{}]{Status: evidence.NotCollected},
+		GPU:        evidence.Reading[evidence.GPU]{Status: evidence.NotCollected},
 		Audio:      evidence.Reading[*struct{}]{Status: evidence.NotCollected},
 	}
 	if change != nil {
@@ -165,6 +165,15 @@ func TestClassify(t *testing.T) {
 		"overlay in compute": {compute(func(ev *evidence.Evidence) {
 			ev.Overlay.Value.Policy.Active = "active"
 		}), policy, mode.DegradedCompute, Low, []ConflictCode{OverlayInCompute}, nil},
+		"display holder in compute": {compute(func(ev *evidence.Evidence) {
+			ev.GPU = ok(evidence.GPU{Cards: 1, Holders: []evidence.Holder{{PID: 8, Comm: "sway", Display: true, Devices: "card0"}}})
+		}), policy, mode.DegradedCompute, Low, []ConflictCode{DisplayInCompute}, []Predicate{GPUsReleased}},
+		"benign holder in compute": {compute(func(ev *evidence.Evidence) {
+			ev.GPU = ok(evidence.GPU{Cards: 1, Holders: []evidence.Holder{{PID: 8, Comm: "nvidia-persiste", Class: "benign"}}})
+		}), policy, mode.StateCompute, High, nil, nil},
+		"holders unread in compute": {compute(func(ev *evidence.Evidence) {
+			ev.GPU.Status = evidence.Failed
+		}), policy, mode.StateCompute, Medium, nil, nil},
 		"both targets": {desktop(func(ev *evidence.Evidence) {
 			ev.Targets.Value.Compute.Active = "active"
 		}), policy, mode.Unknown, Low, []ConflictCode{BothTargets}, nil},

@@ -28,6 +28,9 @@ type Host interface {
 	Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result
 	// Gate runs guards at the same time and gives their results in order.
 	Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result
+	// Hold keeps the machine from being shut down or put to sleep half-way, until
+	// the returned function is called. It does what it can.
+	Hold(ctx context.Context, target mode.Mode) (release func())
 	// Do carries one step out. The context ends with the step's bound.
 	Do(ctx context.Context, step plan.Step, target mode.Mode) (detail string, err error)
 }
@@ -106,6 +109,7 @@ func (r *run) transition(ctx context.Context) (record.Event, error) {
 		r.drop()
 		return record.Event{}, err
 	}
+	defer r.Host.Hold(ctx, r.target)()
 	failure := r.act(ctx, p.Steps, false)
 	if failure == nil {
 		after := r.settle(ctx, r.target.State())

@@ -100,6 +100,8 @@ func (w *world) Gate(ctx context.Context, names []string, target mode.Mode) []gu
 	return w.Guards(ctx, names, target)
 }
 
+func (w *world) Hold(context.Context, mode.Mode) func() { return func() {} }
+
 func (w *world) Do(ctx context.Context, s plan.Step, _ mode.Mode) (string, error) {
 	title := s.Title()
 	w.did = append(w.did, title)

@@ -88,6 +88,21 @@ func (m *Machine) commands(names []string, target mode.Mode, drain bool) []guard
 	return commands
 }
 
+// Hold takes a logind inhibitor. Without one the transition goes on: an
+// interrupted one leaves evidence too.
+func (m *Machine) Hold(ctx context.Context, target mode.Mode) func() {
+	conn, err := bus.Dial(ctx, m.Root)
+	if err != nil {
+		return func() {}
+	}
+	defer conn.Close()
+	lock, err := login.Inhibit(ctx, conn, "shutdown:sleep", "Dubnium", "a transition to "+string(target)+" is under way", "block")
+	if err != nil {
+		return func() {}
+	}
+	return func() { _ = lock.Close() }
+}
+
 // Do carries one step out.
 func (m *Machine) Do(ctx context.Context, s plan.Step, target mode.Mode) (string, error) {
 	switch s.Action {

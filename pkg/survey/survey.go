@@ -6,12 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/collect"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/evidence"
+	"github.com/ryjen/dubnium/pkg/gpu"
+	"github.com/ryjen/dubnium/pkg/gpu/holders"
 	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/observe"
@@ -51,14 +54,48 @@ func Look(ctx context.Context, root hostfs.Root, cfg config.Config) Survey {
 			return collect.Within(ctx, fromState, func() (evidence.Controller, error) { return controller(root) })
 		})
 	})
-	s.askBus(ctx, root, cfg)
+	a := s.askBus(ctx, root, cfg)
 	s.Evidence.Compositors, s.Evidence.Controller = <-comp, <-ctl
 	s.Evidence.GPU.Status, s.Evidence.Audio.Status = evidence.NotCollected, evidence.NotCollected
+	if compute := s.Evidence.Targets; compute.Known() && !compute.Value.Compute.Down() && sees(root) {
+		s.Evidence.GPU = timed(fromProc, func() (evidence.GPU, error) { return cards(ctx, root, cfg, a) })
+	}
 	return s
 }
 
-// askBus fills in the families that come over the bus.
-func (s *Survey) askBus(ctx context.Context, root hostfs.Root, cfg config.Config) {
+// sees tells whether this process can look at the descriptors of others.
+func sees(root hostfs.Root) bool { return os.Geteuid() == 0 || !root.Real() }
+
+// cards looks who holds graphics cards, without asking a driver.
+func cards(ctx context.Context, root hostfs.Root, cfg config.Config, a collect.Answer) (evidence.GPU, error) {
+	var g evidence.GPU
+	who, err := collect.Who(root, cfg, a)
+	if err != nil {
+		return g, err
+	}
+	found, err := collect.Within(ctx, "/sys/bus/pci/devices", func() ([]gpu.Card, error) { return gpu.Cards(root) })
+	if err != nil {
+		return g, err
+	}
+	scan, err := holders.Look(ctx, root, holders.Options{
+		Candidates: holders.Candidates(who.LoginUnits, who.Workload), Cards: found, Who: who,
+	})
+	if err != nil {
+		return g, err
+	}
+	g.Cards = len(found)
+	display := []holders.Class{holders.Compositor, holders.UserSession, holders.Greeter, holders.DisplayManager}
+	for _, h := range scan.Holders {
+		g.Holders = append(g.Holders, evidence.Holder{
+			PID: h.PID, Comm: h.Comm, UID: h.UID, Class: string(h.Class), Place: collect.Describe(h.Cgroup),
+			Devices: h.Held(), Display: slices.Contains(display, h.Class),
+		})
+	}
+	return g, scan.Gap()
+}
+
+// askBus fills in the families that come over the bus, and gives the answers.
+func (s *Survey) askBus(ctx context.Context, root hostfs.Root, cfg config.Config) collect.Answer {
 	units := slices.Concat([]string{
 		string(mode.DesktopTarget), string(mode.ComputeTarget), "graphical.target",
 		string(mode.StudioPolicy), string(mode.AudioPriority), cfg.VLLM.Unit,
@@ -102,6 +139,7 @@ func (s *Survey) askBus(ctx context.Context, root hostfs.Root, cfg config.Config
 		v.Health = Health(ctx, cfg)
 	}
 	ev.VLLM = evidence.Read(fromSystemd+", GET /health", v, a.SystemdErr, time.Since(start))
+	return a
 }
 
 // Health asks vLLM how it is. A server that can't be reached is not healthy,

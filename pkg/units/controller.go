@@ -61,8 +61,8 @@ func inspector() sandbox {
 		home: text("read-only"),
 		homeWhy: "The audio servers of the sessions are asked through /run/user, which counts as a home; " +
 			"a socket can be used on a read-only mount.",
-		caps: tokens{"CAP_DAC_READ_SEARCH", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_PTRACE"},
-		capsWhy: "Other people's /proc/PID/fd and /proc/PID/maps are read to see who holds a GPU (SYS_PTRACE, DAC_READ_SEARCH), " +
+		caps: tokens{"CAP_CHECKPOINT_RESTORE", "CAP_DAC_READ_SEARCH", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_PTRACE"},
+		capsWhy: "Other people's /proc/PID/fd, maps and map_files are read to see who holds a GPU (SYS_PTRACE, DAC_READ_SEARCH, CHECKPOINT_RESTORE), " +
 			"and what speaks with a person's audio server does so as that person (SETUID, SETGID).",
 		families:    tokens{"AF_UNIX", "AF_INET", "AF_INET6"},
 		familiesWhy: "D-Bus and audio servers; vLLM's health and metrics.",

@@ -332,6 +332,9 @@ func TestTwoAtOnce(t *testing.T) {
 	if o := b.observation(); o.State != mode.Transitioning {
 		t.Errorf("observed %s", o.State)
 	}
+	if r := b.Run(t.Context(), "systemd-inhibit", "--list", "--no-pager"); !strings.Contains(r.Stdout, "a transition to compute is under way") {
+		t.Errorf("the machine could be shut down in the middle of it: %s", r)
+	}
 	if r := <-first; r.Code != 0 {
 		t.Fatal(r)
 	}

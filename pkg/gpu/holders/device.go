@@ -124,7 +124,10 @@ func parseFDInfo(data []byte) (client, bool) {
 			break
 		}
 	}
-	return c, found
+	if !found {
+		return client{}, false
+	}
+	return c, true
 }
 
 // parseAmount reads "4096 KiB", "2 MiB" or a number of bytes.

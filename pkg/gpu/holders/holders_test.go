@@ -101,13 +101,14 @@ func TestParseFDInfo(t *testing.T) {
 		want  client
 		found bool
 	}{
-		"amdgpu":              {fmt.Sprintf(fdinfo, 7, 2048), client{"0000:03:00.0", 7, 3 << 20, true}, true},
-		"resident over total": {"drm-client-id: 1\ndrm-total-vram0: 9 MiB\ndrm-resident-vram0: 2 MiB\n", client{"", 1, 2 << 20, true}, true},
-		"total alone":         {"drm-client-id: 1\ndrm-total-system: 100\n", client{"", 1, 100, true}, true},
-		"no memory":           {"drm-client-id: 1\ndrm-pdev: x\n", client{"x", 1, 0, false}, true},
-		"no client":           {"pos: 0\n", client{}, false},
-		"a garbled client":    {"drm-client-id: -1\n", client{}, false},
-		"a garbled amount":    {"drm-client-id: 1\ndrm-total-x: 1 parsec\ndrm-total-y: 18446744073709551615 KiB\n", client{"", 1, 0, false}, true},
+		"amdgpu":                {fmt.Sprintf(fdinfo, 7, 2048), client{"0000:03:00.0", 7, 3 << 20, true}, true},
+		"resident over total":   {"drm-client-id: 1\ndrm-total-vram0: 9 MiB\ndrm-resident-vram0: 2 MiB\n", client{"", 1, 2 << 20, true}, true},
+		"total alone":           {"drm-client-id: 1\ndrm-total-system: 100\n", client{"", 1, 100, true}, true},
+		"no memory":             {"drm-client-id: 1\ndrm-pdev: x\n", client{"x", 1, 0, false}, true},
+		"no client":             {"pos: 0\n", client{}, false},
+		"a card, but no client": {"drm-pdev: 0\n", client{}, false},
+		"a garbled client":      {"drm-client-id: -1\n", client{}, false},
+		"a garbled amount":      {"drm-client-id: 1\ndrm-total-x: 1 parsec\ndrm-total-y: 18446744073709551615 KiB\n", client{"", 1, 0, false}, true},
 	}
 	for name, test := range tests {
 		got, found := parseFDInfo([]byte(test.in))
@@ -154,7 +155,7 @@ func FuzzParsers(f *testing.F) {
 		}
 		_, _ = parseTable(data)
 		if len(data) > 0 {
-			if pid, ok := pidOf(append(data, 0)); ok && strconv.Itoa(pid) != string(data) {
+			if pid, ok := pidOf(append(slices.Clone(data), 0)); ok && strconv.Itoa(pid) != string(data) {
 				t.Errorf("%q is pid %d", data, pid)
 			}
 		}
@@ -386,6 +387,39 @@ func (s stuck) fd(dir, pid int, name []byte) (number, error) {
 }
 
 func (s stuck) fresh() resolver { return s }
+
+// denying is a resolver that may not follow mappings, as without
+// CAP_CHECKPOINT_RESTORE.
+type denying struct{ table }
+
+func (d denying) mapped(int, string) (number, error) { return number{}, unix.EPERM }
+
+func (d denying) fresh() resolver { return d }
+
+// TestMappingThatCantBeFollowed holds that it is a gap, unless the process is
+// known to be a holder without it.
+func TestMappingThatCantBeFollowed(t *testing.T) {
+	for name, test := range map[string]struct {
+		fd   string
+		gaps int
+	}{"no descriptor": {"", 1}, "a descriptor": {"/proc/1201/fd/4 226:0\n", 0}} {
+		files := desk()
+		files["proc/1201/maps"] = "7f00e000-7f00f000 rw-s 00000000 00:4a 12  /dev/dri/renderD129\n"
+		s := newScanner(fixture(t, files), Options{})
+		if err := s.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		table, err := parseTable([]byte(test.fd))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.resolve = denying{table}
+		scan, err := s.walk(soon(t))
+		if err != nil || scan.Unreadable != test.gaps || len(scan.Holders) != 1-test.gaps {
+			t.Errorf("%s: %d gaps, %d holders, %v; want %d gaps", name, scan.Unreadable, len(scan.Holders), err, test.gaps)
+		}
+	}
+}
 
 func TestHangingProcess(t *testing.T) {
 	s := newScanner(fixture(t, desk()), Options{})

@@ -47,11 +47,12 @@ check 10 recording "is recording, opened by arecord (pid $!) of root" 'arecord r
 finish $!
 state pcm0c closed
 
-# A program that opens the device and waits: paused by its own stopped input.
+# A program that has the device open and waits for something to play.
 mkfifo /run/silence
 aplay -q -D hw:Dummy -f cd -t raw /run/silence &
 exec 7>/run/silence
-check 0 '' '' 'aplay waits for its input'
+state pcm0p PREPARED
+check 0 quiet "is open for playback and prepared, opened by aplay (pid $!) of root" 'aplay waits for its input'
 exec 7>&-
 wait $!
 rm /run/silence

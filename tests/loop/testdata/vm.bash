@@ -58,6 +58,15 @@ say "nobody holds a card"
 session_like 'Class=(user|greeter)' && fail "a session is left: $(sessions)"
 mode status
 
+# Somebody's process takes a card: compute is not what it promises any more, and the culprit is named.
+systemd-run --quiet --unit=holder --slice=user-1000.slice --uid=tester --property=SupplementaryGroups=video \
+	bash -c 'exec 3</dev/dri/card1; exec sleep 300'
+eventually 20 is degraded-compute || fail "a holder goes unseen: $(holders; mode status)"
+[[ $(mode status) == *"display-holder-in-compute: sleep (pid "* ]] || fail "the holder is not named: $(mode status)"
+check_gpu_display_released
+systemctl stop holder.service
+eventually 20 is compute || fail "the holder is gone, but: $(mode status)"
+
 request desktop
 # The session of the first boot is not started again: what comes is the login screen.
 eventually 60 held_by cage || fail "no login screen: $(sessions)"
