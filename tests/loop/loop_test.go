@@ -429,8 +429,12 @@ func TestUnprivileged(t *testing.T) {
 		}
 	}
 	for _, argv := range [][]string{
-		{"mode", "request", "compute"}, {"mode", "reconcile", "--target", "studio-local"}, {"reconcile", "compute"},
-		{"reconcile", "--boot"}, {"observe-current", "--write"}, {"mode", "current", "--refresh"},
+		{"mode", "request", "compute"},
+		{"mode", "reconcile", "--target", "studio-local"},
+		{"reconcile", "compute"},
+		{"reconcile", "--boot"},
+		{"observe-current", "--write"},
+		{"mode", "current", "--refresh"},
 	} {
 		if r := b.RunAs(t.Context(), "guest", argv...); r.Code != int(exitcode.NotPermitted) {
 			t.Errorf("want %d: %s", exitcode.NotPermitted, r)

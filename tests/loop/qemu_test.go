@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ryjen/dubnium/tests/audio"
 	"github.com/ryjen/dubnium/tests/machine"
 )
 
@@ -19,7 +20,8 @@ func TestVirtualMachine(t *testing.T) {
 	opts := Options()
 	// Emulated, everything takes its time.
 	slow := strings.NewReplacer(`"15s"`, `"60s"`, `"20s"`, `"60s"`, `settle = "4s"`, `settle = "30s"`+"\nobserve = \"10s\"\nguard = \"20s\"").Replace(Config)
-	files := append(opts.Files, machine.File{Path: "/etc/dubnium/dubnium.toml", Content: slow})
+	files := append(opts.Files, machine.File{Path: "/etc/dubnium/dubnium.toml", Content: slow},
+		machine.File{Path: "/usr/lib/dubnium-test/snd-dummy.bash", Content: audio.SndDummy})
 	r := machine.QEMU(t.Context(), t, machine.QEMUOptions{
 		Overlay: opts.Overlay, Files: files, Script: vm, GPUs: 2, Timeout: 8 * time.Minute,
 	})

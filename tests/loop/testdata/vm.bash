@@ -8,7 +8,10 @@ is() { [[ $(observe-current) == "$1" ]]; }
 
 # request MODE brings the machine to a mode, and shows how it went.
 request() {
-	mode request "$1" || fail "mode request $1: exit status $?: $(mode status; journalctl -n 40 --no-pager)"
+	mode request "$1" || fail "mode request $1: exit status $?: $(
+		mode status
+		journalctl -n 40 --no-pager
+	)"
 	is "$1" || fail "after $1: $(mode status)"
 }
 
@@ -61,7 +64,10 @@ mode status
 # Somebody's process takes a card: compute is not what it promises any more, and the culprit is named.
 systemd-run --quiet --unit=holder --slice=user-1000.slice --uid=tester --property=SupplementaryGroups=video \
 	bash -c 'exec 3</dev/dri/card1; exec sleep 300'
-eventually 20 is degraded-compute || fail "a holder goes unseen: $(holders; mode status)"
+eventually 20 is degraded-compute || fail "a holder goes unseen: $(
+	holders
+	mode status
+)"
 [[ $(mode status) == *"display-holder-in-compute: sleep (pid "* ]] || fail "the holder is not named: $(mode status)"
 check_gpu_display_released
 systemctl stop holder.service
@@ -72,3 +78,6 @@ request desktop
 eventually 60 held_by cage || fail "no login screen: $(sessions)"
 mode status
 say "walked the loop"
+
+# A sound card that is no hardware: what plays and records is seen past all audio servers.
+bash /usr/lib/dubnium-test/snd-dummy.bash || fail "the audio guard missed something"
