@@ -85,14 +85,3 @@ func IsUnknownMethod(err error) bool {
 		"org.freedesktop.DBus.Error.UnknownProperty",
 	}, ErrorName(err))
 }
-
-// IsNoService tells whether nobody owns the name asked, or its owner left
-// before it answered.
-func IsNoService(err error) bool {
-	return slices.Contains([]string{
-		"org.freedesktop.DBus.Error.ServiceUnknown",
-		"org.freedesktop.DBus.Error.NameHasNoOwner",
-		"org.freedesktop.DBus.Error.NoReply",
-		"org.freedesktop.DBus.Error.Disconnected",
-	}, ErrorName(err))
-}

@@ -229,8 +229,10 @@ func TestContextEnds(t *testing.T) {
 		{"a deadline of its own, without a code", t.Context(), nil, func(context.Context, *Env) error {
 			return context.DeadlineExceeded
 		}, outcome{32, "", "mode: context deadline exceeded\nmode: this error carries no exit code, " + bug}},
-		{"another error, after the end", interrupted, nil, func(context.Context, *Env) error { return errPlain },
-			outcome{32, "", "mode: the disk is on fire\nmode: this error carries no exit code, " + bug}},
+		{
+			"another error, after the end", interrupted, nil, func(context.Context, *Env) error { return errPlain },
+			outcome{32, "", "mode: the disk is on fire\nmode: this error carries no exit code, " + bug},
+		},
 		{"no limit", t.Context(), nil, func(ctx context.Context, _ *Env) error {
 			if _, limited := ctx.Deadline(); limited {
 				return errPlain

@@ -192,25 +192,30 @@ func TestReadHolderBelowARoot(t *testing.T) {
 	}{
 		{
 			"held", "4242 compute\n", "1: FLOCK  ADVISORY  WRITE 4242 %s 0 EOF\n",
-			Holder{Held: true, PID: 4242, UID: os.Geteuid(), Record: []byte("4242 compute\n")}, "",
+			Holder{Held: true, PID: 4242, UID: os.Geteuid(), Record: []byte("4242 compute\n")},
+			"",
 		},
 		{
 			"held by a process that is gone", "4243 compute\n", "1: FLOCK  ADVISORY  WRITE 4243 %s 0 EOF\n",
-			Holder{Held: true, PID: 4243, UID: -1, Record: []byte("4243 compute\n")}, "",
+			Holder{Held: true, PID: 4243, UID: -1, Record: []byte("4243 compute\n")},
+			"",
 		},
 		{
 			"held, at the end of a long list", "4242 compute\n",
 			strings.Repeat("1: POSIX  ADVISORY  WRITE 1 fe:00:1 0 EOF\n", 400) + "2: FLOCK  ADVISORY  WRITE 4242 %s 0 EOF\n",
-			Holder{Held: true, PID: 4242, UID: os.Geteuid(), Record: []byte("4242 compute\n")}, "",
+			Holder{Held: true, PID: 4242, UID: os.Geteuid(), Record: []byte("4242 compute\n")},
+			"",
 		},
 		{
 			"free, after a long list", "",
 			strings.Repeat("1: POSIX  ADVISORY  WRITE 1 fe:00:1 0 EOF\n", 400),
-			Holder{UID: -1, Record: []byte{}}, "",
+			Holder{UID: -1, Record: []byte{}},
+			"",
 		},
 		{
 			"a waiter alone", "", "1: -> FLOCK  ADVISORY  WRITE 4242 %s 0 EOF\n",
-			Holder{UID: -1, Record: []byte{}}, "",
+			Holder{UID: -1, Record: []byte{}},
+			"",
 		},
 		{"garbled", "4242\n", "1: FLOCK  ADVISORY\n", Holder{}, "parse /proc/locks: line 1"},
 		{"too long a record", strings.Repeat("x", recordLimit+1), "", Holder{}, "larger than"},

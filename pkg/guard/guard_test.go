@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 		"undeclared":               {say("ajar"), Misuse, 32, "internal-fault", `undeclared reason "ajar": the door is ajar`},
 		"no reason":                {func(context.Context) Verdict { return Verdict{} }, Misuse, 32, "internal-fault", `undeclared reason ""`},
 		"panic":                    {func(context.Context) Verdict { panic("hinge") }, Misuse, 32, "internal-fault", "the guard panicked: hinge"},
-		"nil map":                  {func(context.Context) Verdict { var m map[string]int; m["x"] = 1; return Verdict{} }, Misuse, 32, "internal-fault", "nil map"},
+		"nil map":                  {func(context.Context) Verdict { noMap()["x"] = 1; return Verdict{} }, Misuse, 32, "internal-fault", "nil map"},
 		"evidence that is no JSON": {func(context.Context) Verdict { return Say("open", func() {}, "look") }, Misuse, 32, "internal-fault", "can't be written as JSON"},
 		"deadline seen by the source": {func(context.Context) Verdict {
 			return CannotSee(fmt.Errorf("ask the bus: %w", context.DeadlineExceeded), nil)
@@ -171,3 +171,6 @@ func TestJSON(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// noMap is a map that can't be written to.
+func noMap() map[string]int { return nil }

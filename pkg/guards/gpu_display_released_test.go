@@ -76,8 +76,6 @@ type releaseCase struct {
 	noBus   bool
 
 	reason, message string
-	looks           int // 0: as many as the reason needs
-	asked           bool
 }
 
 func TestGPUDisplayReleased(t *testing.T) {
@@ -97,8 +95,10 @@ func TestGPUDisplayReleased(t *testing.T) {
 	tests := map[string]releaseCase{
 		"nobody":              {host: "empty", reason: "released"},
 		"no driver is loaded": {host: "empty", change: with("proc/devices", "Character devices:\n  1 mem\n"), reason: "released"},
-		"a benign unit": {host: "empty", held: []string{"731 3 195:255", "731 4 195:0"}, reason: "released-with-benign", message: "sshd (pid 731, uid 0) in sshd.service (benign) holds nvidia0, nvidiactl",
-			config: func(c *config.Config) { c.GPU.BenignUnits = []string{"sshd.service"} }},
+		"a benign unit": {
+			host: "empty", held: []string{"731 3 195:255", "731 4 195:0"}, reason: "released-with-benign", message: "sshd (pid 731, uid 0) in sshd.service (benign) holds nvidia0, nvidiactl",
+			config: func(c *config.Config) { c.GPU.BenignUnits = []string{"sshd.service"} },
+		},
 		"a benign program": {host: "empty", held: []string{"731 3 195:255"}, change: func(h *hosts.Host) { exe(h, "731", "/usr/bin/nvidia-persistenced") }, reason: "released-with-benign"},
 		"a benign program that the list lacks": {
 			host: "empty", held: []string{"731 3 195:255"}, change: func(h *hosts.Host) { exe(h, "731", "/usr/bin/nvidia-persistenced") },

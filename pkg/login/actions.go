@@ -16,12 +16,6 @@ type Caller interface {
 	Batch(ctx context.Context, calls ...*bus.Call) error
 }
 
-// Whom KillSession signals.
-const (
-	KillLeader = "leader"
-	KillAll    = "all"
-)
-
 // TerminateSession asks logind to end a session. That it answered says nothing
 // of the session's processes: a session that is already closing takes the
 // call and stays, so look again. A session that is gone is
@@ -30,15 +24,6 @@ func TerminateSession(ctx context.Context, conn Caller, id string) error {
 	_, err := managerCall(ctx, conn, "TerminateSession", id)
 	if err != nil {
 		return fmt.Errorf("terminate session %s: %w", id, err)
-	}
-	return nil
-}
-
-// KillSession sends a signal to a session's leader or to all its processes.
-func KillSession(ctx context.Context, conn Caller, id, who string, signal int32) error {
-	_, err := managerCall(ctx, conn, "KillSession", id, who, signal)
-	if err != nil {
-		return fmt.Errorf("send signal %d to session %s (%s): %w", signal, id, who, err)
 	}
 	return nil
 }

@@ -12,34 +12,11 @@ import (
 	"strings"
 )
 
-// Values of Session.Type that are known. Others are possible.
+// Classes of the managers that run a user's services. They outlive what people
+// call a session.
 const (
-	TypeUnspecified = "unspecified"
-	TypeTTY         = "tty"
-	TypeX11         = "x11"
-	TypeWayland     = "wayland"
-	TypeMir         = "mir"
-	TypeWeb         = "web"
-)
-
-// Values of Session.Class that are known. Others are possible.
-const (
-	ClassUser         = "user"
-	ClassUserEarly    = "user-early"
-	ClassUserLight    = "user-light"
-	ClassGreeter      = "greeter"
-	ClassLockScreen   = "lock-screen"
-	ClassBackground   = "background"
-	ClassManager      = "manager" // user@.service; outlives what people call a session
-	ClassManagerEarly = "manager-early"
-)
-
-// Values of Session.State that are known. Others are possible.
-const (
-	StateOpening = "opening"
-	StateOnline  = "online" // not in the foreground; its compositor keeps the GPU all the same
-	StateActive  = "active"
-	StateClosing = "closing" // ended for people; may stay so for ever
+	classManager      = "manager"
+	classManagerEarly = "manager-early"
 )
 
 // Session is one session as logind describes it. Strings are logind's own; an
@@ -52,8 +29,8 @@ type Session struct {
 	VT      uint32 // 0 without a virtual terminal
 	Type    string // how it is displayed; falls back to "tty" when logind restarts
 	Class   string // what it is for
-	State   string
-	Active  bool // in the foreground of its seat; may read true while closing
+	State   string // "opening", "online" (in the background), "active" or "closing", which may last for ever
+	Active  bool   // in the foreground of its seat; may read true while closing
 	Remote  bool
 	Leader  uint32 // process that logind was told about; 0 once it is gone
 	Scope   string // unit that holds the session's processes
@@ -70,27 +47,13 @@ type Session struct {
 	Path                   string // D-Bus object path
 }
 
-// Graphical tells whether the session counts as graphical: displayed by a
-// compositor or an X server, and for a person or a login screen.
-func (s Session) Graphical() bool {
-	switch s.Type {
-	case TypeWayland, TypeX11, TypeMir:
-		return s.Class == ClassUser || s.Class == ClassGreeter
-	}
-	return false
-}
-
-// Greeter tells whether the session is a login screen: it may hold the GPU,
-// but is nobody's work.
-func (s Session) Greeter() bool { return s.Class == ClassGreeter }
-
 // ScopePath is the cgroup that holds the session's own processes, relative to
 // the root of the cgroup tree. It is empty for a session that has none: a
 // manager's processes live below user@UID.service.
 func (s Session) ScopePath() string {
 	scope := s.Scope
 	if scope == "" {
-		if s.ID == "" || s.Class == ClassManager || s.Class == ClassManagerEarly {
+		if s.ID == "" || s.Class == classManager || s.Class == classManagerEarly {
 			return ""
 		}
 		scope = "session-" + s.ID + ".scope"

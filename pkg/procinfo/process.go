@@ -2,12 +2,10 @@ package procinfo
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/ryjen/dubnium/pkg/hostfs"
 )
@@ -55,78 +53,6 @@ func Stat(root hostfs.Root, pid int) (Process, bool, error) {
 		return Process{}, false, nil
 	}
 	return Process{}, false, fmt.Errorf("look at process %d: %w", pid, err)
-}
-
-// Start is the StartTicks of a process, to tell it from a later one with the
-// same pid; false says that there is none.
-func Start(root hostfs.Root, pid int) (ticks uint64, alive bool, err error) {
-	p, err := parsed(root, procDir(pid)+"/stat", parseStat)
-	if gone(err) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("look at process %d: %w", pid, err)
-	}
-	return p.StartTicks, true, nil
-}
-
-// CmdlineLimit is how much of a command line Cmdline reads, in bytes.
-const CmdlineLimit = 4 << 10
-
-// cmdlineWait bounds Cmdline when its context has no earlier deadline.
-const cmdlineWait = 150 * time.Millisecond
-
-// Cmdline reads the arguments of a process, the program's name first, cut off
-// after CmdlineLimit bytes; a kernel thread and a process that is ending have
-// none. False says that there is no such process.
-//
-// The arguments lie in the memory of the process, and the kernel lets nobody
-// read there while the process changes its mappings, which takes for ever if
-// it hangs in a driver. So Cmdline gives up when ctx is done, or after 150 ms,
-// and leaves the read behind.
-func Cmdline(ctx context.Context, root hostfs.Root, pid int) (args []string, alive bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, cmdlineWait)
-	defer cancel()
-	data, err := within(ctx, func() ([]byte, error) {
-		return readHead(root, procDir(pid)+"/cmdline", CmdlineLimit)
-	})
-	if gone(err) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("read the command line of process %d: %w", pid, err)
-	}
-	return parseCmdline(data), true, nil
-}
-
-// parseCmdline splits at the zero bytes that end the arguments. The last one
-// has none when it was cut off, or when the process wrote over it.
-func parseCmdline(data []byte) []string {
-	if len(data) == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
-}
-
-// within gives what read gives, or the error of ctx when that is done first;
-// read then ends whenever it can and nobody waits for it.
-func within[T any](ctx context.Context, read func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		v, err := read()
-		done <- result{v, err}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		var zero T
-		return zero, ctx.Err()
-	}
 }
 
 // procDir is the folder of a process.

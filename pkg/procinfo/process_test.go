@@ -2,8 +2,6 @@ package procinfo
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -11,7 +9,6 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,7 +39,8 @@ func TestParseStat(t *testing.T) {
 		{"empty name", line(""), named(""), ""},
 		{
 			"a kernel thread", stat(2, "kworker/0:1-events", 0, 0x208040, 0, 0, 1),
-			Process{PID: 2, Comm: "kworker/0:1-events", StartTicks: 1, State: 'S', Kernel: true}, "",
+			Process{PID: 2, Comm: "kworker/0:1-events", StartTicks: 1, State: 'S', Kernel: true},
+			"",
 		},
 		{"empty", "", Process{}, "no name in parentheses"},
 		{"no end of the name", "42 (reaper S 7 1", Process{}, "no name in parentheses"},
@@ -87,48 +85,6 @@ func FuzzParseStat(f *testing.F) {
 			t.Errorf("%+v reads back as %+v, %v", p, again, err)
 		}
 	})
-}
-
-func TestParseCmdline(t *testing.T) {
-	for in, want := range map[string][]string{
-		"":                     nil,
-		"cat\x00":              {"cat"},
-		"cat\x00-u\x00":        {"cat", "-u"},
-		"cat\x00\x00x\x00":     {"cat", "", "x"},
-		"\x00":                 {""},
-		"nginx: worker":        {"nginx: worker"},
-		"cat\x00a long one cu": {"cat", "a long one cu"},
-	} {
-		if diff := cmp.Diff(want, parseCmdline([]byte(in))); diff != "" {
-			t.Errorf("%q: %s", in, diff)
-		}
-	}
-}
-
-func FuzzParseCmdline(f *testing.F) {
-	f.Add([]byte("cat\x00-u\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		joined := strings.Join(parseCmdline(data), "\x00")
-		if joined != strings.TrimSuffix(string(data), "\x00") {
-			t.Errorf("%q reads as %q", data, joined)
-		}
-	})
-}
-
-func TestWithinGivesUp(t *testing.T) {
-	release, left := make(chan struct{}), make(chan struct{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := within(ctx, func() (int, error) {
-		defer close(left)
-		<-release
-		return 1, nil
-	})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want %v", err, context.Canceled)
-	}
-	close(release)
-	<-left
 }
 
 func TestStatOfAnOddName(t *testing.T) {

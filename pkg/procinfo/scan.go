@@ -56,8 +56,7 @@ const commLen = 15
 //
 // The kernel cuts names after 15 bytes, so longer wanted names match by their
 // first 15. A wanted name also matches the wrapped program ".NAME-wrapped",
-// under which NixOS runs many programs. Whoever must be sure of a name that
-// long asks Cmdline too.
+// under which NixOS runs many programs.
 func Find(root hostfs.Root, names []string) (Scan, error) {
 	wanted := make(map[string]string, 2*len(names))
 	for _, name := range names {
@@ -236,24 +235,6 @@ func pidOf(name []byte) (int, bool) {
 		pid = pid*10 + int(c-'0')
 	}
 	return pid, true
-}
-
-// readHead reads at most limit bytes of a file.
-func readHead(root hostfs.Root, name string, limit int) ([]byte, error) {
-	path := root.Path(name)
-	fd, err := ignoringEINTR(func() (int, error) {
-		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	})
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	buf := make([]byte, limit)
-	n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, buf) })
-	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
-	}
-	return buf[:n], nil
 }
 
 // ignoringEINTR repeats a system call that a signal cut off, such as those with

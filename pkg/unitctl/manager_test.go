@@ -213,44 +213,7 @@ func TestNewManagerInTime(t *testing.T) {
 	}
 }
 
-func TestAwaitState(t *testing.T) {
-	h := hosts.Start(t, "idle-desktop")
-	m := manage(t, h)
-	m.poll = time.Hour // only the signal can tell
-	asked := make(chan struct{}, 100)
-	done := make(chan error, 1)
-	go func() {
-		u, err := m.AwaitState(t.Context(), "display-manager.service", func(u systemd.Unit) bool {
-			asked <- struct{}{}
-			return u.Failed()
-		})
-		if err == nil && u.Name != "greetd.service" {
-			err = errors.New("the unit is " + u.Name)
-		}
-		done <- err
-	}()
-	<-asked // it listens now
-	h.Systemd.SetUnit("greetd.service", hosts.Props{"ActiveState": "failed"})
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(slack):
-		t.Fatal("a change that was told is not seen")
-	}
-
-	m.poll = 10 * time.Millisecond
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	_, err := m.AwaitState(ctx, "vllm.service", systemd.Unit.Active)
-	var deadline *Deadline
-	if !errors.As(err, &deadline) || deadline.Last.ActiveState != "inactive" || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a state that never comes: %v", err)
-	}
-}
-
-func TestResetAndSet(t *testing.T) {
+func TestResetFailed(t *testing.T) {
 	h := hosts.Start(t, "last-failed")
 	m := manage(t, h)
 	if err := m.ResetFailed(t.Context(), "display-manager.service"); err != nil {
@@ -261,18 +224,5 @@ func TestResetAndSet(t *testing.T) {
 	}
 	if err := m.ResetFailed(t.Context(), "nonsuch.service"); err != nil {
 		t.Errorf("a unit that is not there: %v", err)
-	}
-	if err := m.SetRuntimeProperties(t.Context(), "ai.slice", map[string]uint64{"CPUWeight": 10, "MemoryHigh": 4 << 30}); err != nil {
-		t.Error(err)
-	}
-	u, err := m.Unit(t.Context(), "ai.slice")
-	if err != nil || u.CPUWeight != (systemd.Setting{Value: 10, Set: true}) || u.MemoryHigh != (systemd.Setting{Value: 4 << 30, Set: true}) {
-		t.Errorf("got %+v, %v", u.Detail, err)
-	}
-	if err := m.SetRuntimeProperties(t.Context(), "ai.slice", map[string]uint64{"Frobnicate": 1}); err == nil {
-		t.Error("a property that does not exist is set")
-	}
-	if err := m.SetRuntimeProperties(t.Context(), "nonsuch.slice", map[string]uint64{"CPUWeight": 1}); !bus.IsUnknownObject(err) {
-		t.Errorf("a unit that does not exist: %v", err)
 	}
 }

@@ -118,7 +118,7 @@ func (v Exec) text() (string, error) {
 	// "@" would make the first argument the program's name, and ":" would
 	// change what a dollar sign means.
 	if strings.Trim(v.Prefix, "-+!") != "" {
-		return "", fmt.Errorf("prefix %q: the marks are -, + and !", v.Prefix)
+		return "", fmt.Errorf("prefix %q: the marks are -, ! and +", v.Prefix)
 	}
 	if v.Path == nil {
 		return "", errors.New("a command needs the path of its program")

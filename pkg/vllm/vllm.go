@@ -3,7 +3,6 @@ package vllm
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -136,28 +135,4 @@ func labelsEnd(s string) int {
 		}
 	}
 	return -1
-}
-
-// Models lists the names of the models that the server serves.
-func Models(ctx context.Context, addr string) ([]string, error) {
-	r, err := get(ctx, addr, "/v1/models")
-	if err != nil {
-		return nil, err
-	}
-	if r.status != 200 {
-		return nil, fmt.Errorf("ask vLLM at %s: %w", addr, &StatusError{"/v1/models", r.status})
-	}
-	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
-	}
-	if err := json.Unmarshal(r.body, &list); err != nil {
-		return nil, fmt.Errorf("read the models of vLLM at %s: %w", addr, err)
-	}
-	names := []string{}
-	for _, m := range list.Data {
-		names = append(names, m.ID)
-	}
-	return names, nil
 }

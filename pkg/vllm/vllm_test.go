@@ -12,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -120,9 +118,6 @@ func TestNobodyListens(t *testing.T) {
 	}
 	if _, err := Metrics(t.Context(), addr); !refused(err) {
 		t.Errorf("Metrics: got %v", err)
-	}
-	if _, err := Models(t.Context(), addr); !refused(err) {
-		t.Errorf("Models: got %v", err)
 	}
 }
 
@@ -235,16 +230,15 @@ func TestParseMetrics(t *testing.T) {
 	}
 }
 
-func TestMetricsAndModels(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	addr := serve(t, func(path string, w net.Conn) {
-		switch path {
-		case "/metrics": // chunked, though HTTP/1.0 was asked for
-			half := len(metricsText) / 2
-			fmt.Fprintf(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%X\r\n%s\r\n0\r\n\r\n",
-				half, metricsText[:half], len(metricsText)-half, metricsText[half:])
-		case "/v1/models":
-			fmt.Fprint(w, "HTTP/1.1 200 OK\r\n\r\n", `{"object":"list","data":[{"id":"qwen","object":"model"},{"id":"llama"}]}`)
+		if path != "/metrics" {
+			fmt.Fprint(w, "HTTP/1.1 404 Not Found\r\n\r\n")
+			return
 		}
+		half := len(metricsText) / 2 // chunked, though HTTP/1.0 was asked for
+		fmt.Fprintf(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%X\r\n%s\r\n0\r\n\r\n",
+			half, metricsText[:half], len(metricsText)-half, metricsText[half:])
 	})
 	load, err := Metrics(t.Context(), addr)
 	if want := (Load{Running: 4, Waiting: 2}); err != nil || load != want {
@@ -253,22 +247,11 @@ func TestMetricsAndModels(t *testing.T) {
 	if load.Idle() || !(Load{}).Idle() || (Load{Waiting: 1}).Idle() {
 		t.Error("Idle is wrong")
 	}
-	models, err := Models(t.Context(), addr)
-	if diff := cmp.Diff([]string{"qwen", "llama"}, models); err != nil || diff != "" {
-		t.Errorf("Models: %v, -want +got:\n%s", err, diff)
-	}
 	for _, answer := range []string{"HTTP/1.1 401 Unauthorized\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n<html>"} {
 		addr := serve(t, text(answer))
 		if got, err := Metrics(t.Context(), addr); err == nil {
 			t.Errorf("%q: got the load %+v", answer, got)
 		}
-		if got, err := Models(t.Context(), addr); err == nil {
-			t.Errorf("%q: got the models %q", answer, got)
-		}
-	}
-	none, err := Models(t.Context(), serve(t, text("HTTP/1.1 200 OK\r\n\r\n{}")))
-	if err != nil || none == nil || len(none) != 0 {
-		t.Errorf("no models: got %v, %v", none, err)
 	}
 }
 

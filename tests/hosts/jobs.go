@@ -46,23 +46,6 @@ func (s *Systemd) resetFailed(name string) ([]any, func(), *dbus.Error) {
 	return nil, nil, nil
 }
 
-func (s *Systemd) setProperties(name string, r request) ([]any, func(), *dbus.Error) {
-	u := s.find(name)
-	if u == nil {
-		return nil, nil, noUnit(name, "found")
-	}
-	pairs, _ := r.args[2].([][]any)
-	for _, pair := range pairs {
-		property, _ := pair[0].(string)
-		value, _ := pair[1].(dbus.Variant)
-		if _, known := merge(cgroupSchema)[property]; !known {
-			return nil, nil, errorOf("org.freedesktop.DBus.Error.PropertyReadOnly", "Cannot set property %s, or unknown property.", property)
-		}
-		u.props[property] = value.Value()
-	}
-	return nil, nil, nil
-}
-
 // job queues a job and ends it as the test said.
 func (s *Systemd) job(verb, name string) ([]any, func(), *dbus.Error) {
 	u := s.find(name)

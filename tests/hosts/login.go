@@ -254,11 +254,6 @@ func (l *Login) dispatch(r request) ([]any, func(), *dbus.Error) {
 		return []any{append([]inhibitor{}, l.inhibitors...)}, nil, nil
 	case "TerminateSession":
 		return l.terminate(r.str(0))
-	case "KillSession":
-		if l.find(r.str(0)) == nil {
-			return nil, nil, noSession(r.str(0))
-		}
-		return nil, nil, nil
 	case "Inhibit":
 		read, write, err := os.Pipe()
 		if err != nil {

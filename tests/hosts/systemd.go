@@ -263,8 +263,6 @@ func (s *Systemd) dispatch(r request) ([]any, func(), *dbus.Error) {
 		return s.job("stop", name)
 	case "ResetFailedUnit":
 		return s.resetFailed(name)
-	case "SetUnitProperties":
-		return s.setProperties(name, r)
 	}
 	return nil, nil, unknownMethod(r)
 }

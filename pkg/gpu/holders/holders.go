@@ -41,10 +41,6 @@ type Scan struct {
 	NoDriver bool `json:"no_driver,omitempty"`
 }
 
-// Complete tells whether everything that was to be looked at was seen. Where
-// it is false, that no holder was found proves nothing.
-func (s Scan) Complete() bool { return s.Unreadable == 0 && !s.Hidden }
-
 // Gap says what was not seen, for messages; nil when the scan is complete.
 func (s Scan) Gap() error {
 	switch {

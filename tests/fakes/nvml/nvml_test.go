@@ -97,7 +97,8 @@ func TestObserver(t *testing.T) {
 				g.GarbagePIDs = 3
 				g.Processes = []gpu.Process{
 					{PID: me, Comm: name, Kind: gpu.Graphics, UsedMiB: number(101)},
-					{PID: me, Comm: name, Kind: gpu.Compute}, {PID: me, Comm: name, Kind: gpu.MPS, UsedMiB: number(1)},
+					{PID: me, Comm: name, Kind: gpu.Compute},
+					{PID: me, Comm: name, Kind: gpu.MPS, UsedMiB: number(1)},
 				}
 			})}},
 		},
