@@ -115,9 +115,9 @@ func (m *Machine) Do(ctx context.Context, s plan.Step, target mode.Mode) (string
 	case mode.EndSessions:
 		return m.endSessions(ctx)
 	case mode.VerifyDesktop:
-		return m.await(ctx, person, "no graphical session of a person is there")
+		return m.await(ctx, person, 0, "no graphical session of a person is there")
 	case mode.AwaitLogin:
-		return m.await(ctx, anybody, "neither a session nor a greeter has appeared")
+		return m.await(ctx, anybody, steady, "neither a session nor a greeter has come to stay")
 	case mode.AwaitVLLM:
 		return m.awaitVLLM(ctx)
 	default:
@@ -277,13 +277,26 @@ func anybody(s evidence.Session) bool {
 	return (s.Graphical() || s.Greeter()) && !s.Closing() && s.State != "opening"
 }
 
-// await waits for a session that matches.
-func (m *Machine) await(ctx context.Context, match func(evidence.Session) bool, otherwise string) (string, error) {
+// steady is how long a session has to be there after a start of the login
+// path. A display manager whose compositor crashes shows one for a moment.
+const steady = time.Second
+
+// await waits for a session that matches and stays for so long.
+func (m *Machine) await(ctx context.Context, match func(evidence.Session) bool, stay time.Duration, otherwise string) (string, error) {
+	var since time.Time
+	var seen string
 	for {
 		sessions, err := collect.Sessions(m.Root, collect.Ask(ctx, m.Root, nil))
-		if i := slices.IndexFunc(sessions, match); i >= 0 {
-			s := sessions[i]
-			return fmt.Sprintf("%s session %s of %s", s.Type, s.ID, s.User), nil
+		switch i := slices.IndexFunc(sessions, match); {
+		case i < 0:
+			seen = ""
+		case sessions[i].ID != seen:
+			seen, since = sessions[i].ID, time.Now()
+			fallthrough
+		default:
+			if s := sessions[i]; time.Since(since) >= stay {
+				return fmt.Sprintf("%s session %s of %s", s.Type, s.ID, s.User), nil
+			}
 		}
 		if pause(ctx, poll/2) != nil {
 			if err != nil {

@@ -63,7 +63,7 @@ func boot(t *testing.T) *machine.Machine {
 	bin := t.TempDir()
 	for name, script := range map[string]string{
 		"reconcile":        controllerStandIn,
-		"observe-current":  "#!/bin/sh\necho desktop > /run/mode-controller/current\n",
+		"observe-current":  "#!/bin/sh\necho desktop > /run/mode-controller/current\nexec systemd-notify --ready\n",
 		"check_audio_idle": "#!/bin/sh\nexit 10\n",
 	} {
 		write(t, filepath.Join(bin, name), script, 0o755)
@@ -272,6 +272,8 @@ func TestBooted(t *testing.T) {
 		m.MustRun(t, "systemctl", "start", "--no-block", "mode-controller@wait.service")
 		m.Eventually(t, 30*time.Second, func() error { _, err := m.ReadFile("/run/mode-controller/waiting"); return err })
 		m.MustRun(t, "systemctl", "isolate", "desktop.target")
+		// The target is reached before its display manager is up.
+		m.MustRun(t, "systemctl", "start", "headless-dm.service")
 		wantActive(t, m, map[string]string{
 			"mode-controller@wait.service": "activating", "desktop.target": "active", "compute.target": "inactive",
 			"headless-dm.service": "active", "multi-user.target": "active", "systemd-logind.service": "active",
