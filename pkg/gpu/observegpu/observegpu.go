@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/gpu"
 	"github.com/ryjen/dubnium/pkg/guard"
@@ -23,9 +24,9 @@ import (
 const Timeout = 5 * time.Second
 
 type model struct {
-	cli.Base `embed:""`
-	Format   cli.Format `name:"format" enum:"plain,json" default:"json" help:"Print the facts for programs (json) or for people (plain)."`
-	Library  string     `name:"library" type:"path" placeholder:"FILE" help:"Load NVML from FILE; by default the loader finds libnvidia-ml.so.1, or it is that of /run/opengl-driver (NixOS)."`
+	cli.Flags `embed:""`
+	Format    cli.Format `name:"format" enum:"plain,json" default:"json" help:"Print the facts for programs (json) or for people (plain)."`
+	Library   string     `name:"library" type:"path" placeholder:"FILE" help:"Load NVML from FILE; by default from the one that gpu.library names, else the loader finds libnvidia-ml.so.1, or it is that of /run/opengl-driver (NixOS)."`
 
 	inspect gpu.Inspector
 }
@@ -65,6 +66,13 @@ func reasons() string {
 // still prints what is known; a machine whose driver knows no GPU was asked.
 func (m *model) Run(ctx context.Context, env *cli.Env) error {
 	start := time.Now()
+	if m.Library == "" {
+		cfg, err := config.Load(env.Root, env.Config)
+		if err != nil {
+			return err
+		}
+		m.Library = cfg.GPU.Library
+	}
 	r := m.look(ctx, env.Root)
 	r.Timestamp = start.UTC().Format(guard.TimeFormat)
 	r.DurationMS = float64(time.Since(start).Microseconds()) / 1000
