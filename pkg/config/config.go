@@ -100,7 +100,7 @@ type VLLM struct {
 
 // GPU says how the graphics cards are looked at.
 type GPU struct {
-	Library        string   // NVML; empty: where the loader finds it
+	NVMLLibrary    string   // NVML; empty: where the loader finds it
 	BenignUnits    []string // whose processes may hold a card
 	BenignPrograms []string // names of executables, or absolute paths of them
 }

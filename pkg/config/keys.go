@@ -131,7 +131,7 @@ func vllmKeys() []definition {
 
 func gpuKeys() []definition {
 	return []definition{
-		{path: "gpu.library", at: func(c *Config) any { return &c.GPU.Library }, empty: true, check: wrongPath, allowed: "an absolute path", example: `"/usr/lib64/libnvidia-ml.so.1"`, doc: "The NVIDIA management library that observe-gpu loads. Empty takes the libnvidia-ml.so.1 that the loader finds, or that of /run/opengl-driver (NixOS)."},
+		{path: "gpu.nvmlLibrary", at: func(c *Config) any { return &c.GPU.NVMLLibrary }, empty: true, check: wrongPath, allowed: "an absolute path", example: `"/usr/lib64/libnvidia-ml.so.1"`, doc: "The NVIDIA management library that observe-gpu loads. Empty takes the libnvidia-ml.so.1 that the loader finds, or that of /run/opengl-driver (NixOS)."},
 		{path: "gpu.benignUnits", at: func(c *Config) any { return &c.GPU.BenignUnits }, empty: true, check: wrongUnit(".service"), allowed: "names of .service units", example: `["nvidia-persistenced.service"]`, doc: "Services that may hold a graphics card at any time, because they only keep the driver loaded, manage power or watch. They count as benign and are named in the evidence. This list replaces the default one."},
 		{path: "gpu.benignPrograms", at: func(c *Config) any { return &c.GPU.BenignPrograms }, empty: true, check: wrongProgram, allowed: "names of executables, or absolute paths", example: `["nvtop", "/opt/monitor/bin/agent"]`, doc: "Executables that may hold a graphics card wherever they run. A name stands for the file that runs (/proc/PID/exe), not for the name that a process gives itself. This list replaces the default one."},
 	}

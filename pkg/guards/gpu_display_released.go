@@ -225,7 +225,7 @@ func askNVML(ctx context.Context, env guard.Env, program string, who holders.Who
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	look := &nvmlLook{GPUs: []gpu.GPU{}, Processes: []holders.Process{}}
-	r, err := gpu.Ask(bounded, env.Root, program, env.Config.GPU.Library)
+	r, err := gpu.Ask(bounded, env.Root, program, env.Config.GPU.NVMLLibrary)
 	if err != nil {
 		look.Reason, look.Message = gpu.DriverError, err.Error()
 		if bounded.Err() != nil {

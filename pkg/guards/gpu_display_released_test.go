@@ -158,7 +158,7 @@ func TestGPUDisplayReleased(t *testing.T) {
 		"no memory":             {host: "empty", answers: []string{idleGPU, "fail nvmlDeviceGetMemoryInfo_v2 999", "fail nvmlDeviceGetMemoryInfo 999"}, reason: "driver-unreadable", message: "nvmlDeviceGetMemoryInfo"},
 		"no kernel module":      {host: "empty", answers: []string{"fail nvmlInit_v2 9"}, reason: "driver-unreadable", message: "driver-missing"},
 		"a version mismatch":    {host: "empty", answers: []string{"fail nvmlInit_v2 18"}, reason: "driver-unreadable", message: "driver-mismatch"},
-		"no library":            {host: "empty", config: func(c *config.Config) { c.GPU.Library = "/nowhere/libnvidia-ml.so.1" }, reason: "driver-unreadable", message: "library-missing"},
+		"no library":            {host: "empty", config: func(c *config.Config) { c.GPU.NVMLLibrary = "/nowhere/libnvidia-ml.so.1" }, reason: "driver-unreadable", message: "library-missing"},
 		"a hanging driver":      {host: "empty", answers: []string{idleGPU, "hang nvmlDeviceGetMemoryInfo_v2"}, within: 2 * time.Second, reason: "driver-unreadable", message: "nvmlDeviceGetMemoryInfo_v2 has not returned"},
 		"a crashing driver":     {host: "empty", answers: []string{idleGPU, "crash nvmlInit_v2"}, reason: "driver-unreadable", message: "exit status 2"},
 		"no observe-gpu":        {host: "empty", program: missing, reason: "driver-unreadable", message: "no such file"},
@@ -210,7 +210,7 @@ func TestGPUDisplayReleased(t *testing.T) {
 					}
 				},
 				config: func(c *config.Config) {
-					c.Hardware.PresentGPUs, c.GPU.Library = []int{0}, lib.Path
+					c.Hardware.PresentGPUs, c.GPU.NVMLLibrary = []int{0}, lib.Path
 					c.Guards.GPU.Settle = config.Duration(20 * time.Millisecond)
 					if test.config != nil {
 						test.config(c)
@@ -360,7 +360,7 @@ func TestGPUReleaseAsProcess(t *testing.T) {
 			}
 			fake := lib.Copy(t, pick(idleGPU, "", strings.Replace(idleGPU, "104857600", "10485760000", 1)), pick("", "", "fail nvmlInit_v2 18", "crash nvmlShutdown", "hang nvmlInit_v2", "process 0 graphics 711 1", "process 0 compute 4000000 1"))
 			h.Write("etc/dubnium/dubnium.toml", pick("", "[hardware]\npresentGpus = [0]\n", "[hardware]\npresentGpus = [0]\n", "[hardware]\npresentGpus = [0, 1]\n")+
-				fmt.Sprintf("\n[gpu]\nlibrary = %q\n\n[guards.gpu]\nsettle = \"10ms\"\n", fake.Path))
+				fmt.Sprintf("\n[gpu]\nnvmlLibrary = %q\n\n[guards.gpu]\nsettle = \"10ms\"\n", fake.Path))
 
 			var stdout, stderr bytes.Buffer
 			cmd := exec.Command(bin, "--root="+string(h.Root()), "--timeout=2s")

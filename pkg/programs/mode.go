@@ -185,16 +185,12 @@ type guardsCmd struct {
 
 // Run runs the guards of a transition by hand.
 func (c *guardsCmd) Run(ctx context.Context, env *cli.Env) error {
-	cfg, err := load(env)
-	if err != nil {
-		return err
-	}
-	eng, err := engine(env, cfg, "operator", false)
+	eng, err := engine(env, "operator", false)
 	if err != nil {
 		return err
 	}
 	target := mode.Mode(c.Target)
-	o := survey.Observe(ctx, env.Root, cfg, 0)
+	o := survey.Observe(ctx, env.Root, eng.Config, 0)
 	row := mode.Find(o.State, target)
 	results := eng.Host.Guards(ctx, row.Guards, target)
 	doc := record.Guards{
@@ -216,11 +212,7 @@ type dryRunCmd struct {
 
 // Run shows what a request would do.
 func (c *dryRunCmd) Run(ctx context.Context, env *cli.Env) error {
-	cfg, err := load(env)
-	if err != nil {
-		return err
-	}
-	eng, err := engine(env, cfg, "operator", false)
+	eng, err := engine(env, "operator", false)
 	if err != nil {
 		return err
 	}

@@ -43,9 +43,13 @@ func load(env *cli.Env) (config.Config, error) { return config.Load(env.Root, en
 // modes is the enumeration of modes for kong's tags.
 func modes() map[string]string { return map[string]string{"modes": strings.Join(mode.Names(), ",")} }
 
-// engine makes the engine that works on this machine as the process that we
+// engine reads the configuration and makes the engine that works on this machine as the process that we
 // are. Wait lets guards wait for what may end by itself.
-func engine(env *cli.Env, cfg config.Config, trigger string, wait bool) (*reconcile.Engine, error) {
+func engine(env *cli.Env, trigger string, wait bool) (*reconcile.Engine, error) {
+	cfg, err := load(env)
+	if err != nil {
+		return nil, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, exitcode.Errorf(exitcode.Internal, "find the folder of the guards: %w", err)

@@ -57,11 +57,7 @@ func (m *reconcileModel) Run(ctx context.Context, env *cli.Env) error {
 			return err
 		}
 	}
-	cfg, err := load(env)
-	if err != nil {
-		return err
-	}
-	eng, err := engine(env, cfg, "unit", !m.DryRun)
+	eng, err := engine(env, "unit", !m.DryRun)
 	if err != nil {
 		return err
 	}

@@ -379,17 +379,23 @@ func TestIsolateByHand(t *testing.T) {
 	})
 }
 
+// half starts a transition to compute and comes back when vLLM is loading.
+func (b box) half() {
+	b.t.Helper()
+	b.MustRun(b.t, "systemctl", "start", "--no-block", "mode-controller@compute")
+	b.Eventually(b.t, 10*time.Second, func() error {
+		if r := b.Run(b.t.Context(), "systemctl", "is-active", "vllm.service"); r.Code != 0 {
+			return errors.New("vLLM is not there yet")
+		}
+		return nil
+	})
+}
+
 // TestIsolateUnderTheController isolates a target by hand while a controller
 // is at work: it survives, and ends with what is then observed.
 func TestIsolateUnderTheController(t *testing.T) {
 	b := boot(t, machine.File{Path: "/etc/dubnium-fake-vllm.json", Content: `{"load_ms": 3000}`})
-	b.MustRun(t, "systemctl", "start", "--no-block", "mode-controller@compute")
-	b.Eventually(t, 10*time.Second, func() error {
-		if r := b.Run(t.Context(), "systemctl", "is-active", "vllm.service"); r.Code != 0 {
-			return errors.New("not there yet")
-		}
-		return nil
-	})
+	b.half()
 	b.run(0, "systemctl", "isolate", "compute.target")
 	if got := b.MustRun(t, "systemctl", "show", "-P", "ActiveState", "mode-controller@compute"); got != "activating\n" {
 		t.Errorf("the controller is %q", got)
@@ -452,13 +458,7 @@ func TestUnprivileged(t *testing.T) {
 // and the next request converges.
 func TestKilledController(t *testing.T) {
 	b := boot(t, machine.File{Path: "/etc/dubnium-fake-vllm.json", Content: `{"load_ms": 60000}`})
-	b.MustRun(t, "systemctl", "start", "--no-block", "mode-controller@compute")
-	b.Eventually(t, 10*time.Second, func() error {
-		if r := b.Run(t.Context(), "systemctl", "is-active", "vllm.service"); r.Code != 0 {
-			return errors.New("not there yet")
-		}
-		return nil
-	})
+	b.half()
 	b.MustRun(t, "systemctl", "kill", "--signal=KILL", "mode-controller@compute")
 	b.Eventually(t, 10*time.Second, func() error {
 		if o := b.observation(); o.State != mode.FailedTransition {
@@ -522,13 +522,7 @@ func TestForMachines(t *testing.T) {
 // mode that it came from before it ends.
 func TestStoppedController(t *testing.T) {
 	b := boot(t, machine.File{Path: "/etc/dubnium-fake-vllm.json", Content: `{"load_ms": 60000}`})
-	b.MustRun(t, "systemctl", "start", "--no-block", "mode-controller@compute")
-	b.Eventually(t, 10*time.Second, func() error {
-		if r := b.Run(t.Context(), "systemctl", "is-active", "vllm.service"); r.Code != 0 {
-			return errors.New("not there yet")
-		}
-		return nil
-	})
+	b.half()
 	b.run(0, "systemctl", "stop", "mode-controller@compute")
 	b.observed(mode.StateDesktop)
 	if ev := b.last(); ev.Outcome != record.RolledBack || ev.Final != mode.StateDesktop {

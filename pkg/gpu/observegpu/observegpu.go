@@ -26,7 +26,7 @@ const Timeout = 5 * time.Second
 type model struct {
 	cli.Flags `embed:""`
 	Format    cli.Format `name:"format" enum:"plain,json" default:"json" help:"Print the facts for programs (json) or for people (plain)."`
-	Library   string     `name:"library" type:"path" placeholder:"FILE" help:"Load NVML from FILE; by default from the one that gpu.library names, else the loader finds libnvidia-ml.so.1, or it is that of /run/opengl-driver (NixOS)."`
+	Library   string     `name:"library" type:"path" placeholder:"FILE" help:"Load NVML from FILE; by default from the one that gpu.nvmlLibrary names, else the loader finds libnvidia-ml.so.1, or it is that of /run/opengl-driver (NixOS)."`
 
 	inspect gpu.Inspector
 }
@@ -71,7 +71,7 @@ func (m *model) Run(ctx context.Context, env *cli.Env) error {
 		if err != nil {
 			return err
 		}
-		m.Library = cfg.GPU.Library
+		m.Library = cfg.GPU.NVMLLibrary
 	}
 	r := m.look(ctx, env.Root)
 	r.Timestamp = start.UTC().Format(guard.TimeFormat)
