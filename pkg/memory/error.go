@@ -1,0 +1,45 @@
+package memory
+
+import (
+	"errors"
+	"strings"
+)
+
+// Errors that a caller tells apart with [errors.Is].
+var (
+	// ErrNotFound is an id that is not in the scope.
+	ErrNotFound = errors.New("there is none with this id in this scope")
+	// ErrVersion is a change of something that has changed since it was read.
+	ErrVersion = errors.New("it has changed since it was read: read it again")
+	// ErrConflict is a request that contradicts what is stored.
+	ErrConflict = errors.New("it contradicts what is stored")
+	// ErrUnavailable is a database that does not answer.
+	ErrUnavailable = errors.New("the database does not answer")
+)
+
+// FieldError says what is wrong with one field of a request.
+type FieldError struct {
+	// Field is the JSON path, such as requester.actor_type.
+	Field string `json:"field"`
+	// Reason is a stable kebab-case word: required, too-long, out-of-range,
+	// not-one-of, not-utf8, nul-byte, not-an-id, too-deep, too-many, empty,
+	// malformed, unknown-field, not-promotable.
+	Reason string `json:"reason"`
+	// Message is for people and never holds the refused value.
+	Message string `json:"message"`
+}
+
+// Error is the field and the message.
+func (e FieldError) Error() string { return e.Field + " " + e.Message }
+
+// Invalid is a request that was refused, with every field that is wrong.
+type Invalid []FieldError
+
+// Error lists the fields.
+func (e Invalid) Error() string {
+	parts := make([]string, len(e))
+	for i, f := range e {
+		parts[i] = f.Error()
+	}
+	return strings.Join(parts, "; ")
+}
