@@ -147,6 +147,9 @@ func (p *parser) combinations() {
 	if !p.wrong["vllm.model"] && c.VLLM.Enable && c.VLLM.Model == "" {
 		p.problem(p.set["vllm.enable"], "vllm.enable", "is true, but vllm.model names no model; set it to a folder below %s", ModelsDirectory)
 	}
+	if c.Memory.Database.DSN != "" && c.Memory.Database.DSNFile != "" {
+		p.problem(p.set["memory.database.dsnFile"], "memory.database.dsnFile", "is set beside memory.database.dsn; leave one of them out")
+	}
 }
 
 // notPresent reports the GPUs of a key that are not in the machine.

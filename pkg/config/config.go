@@ -29,6 +29,7 @@ type Config struct {
 	GPU                 GPU
 	Slices              Slices
 	Guards              Guards
+	Memory              Memory
 }
 
 // Boot says what the machine is after a start.

@@ -59,6 +59,7 @@ func Default() Config {
 			Jobs:          defaultJobs(),
 			Audio:         defaultAudio(),
 		},
+		Memory: defaultMemory(),
 	}
 }
 

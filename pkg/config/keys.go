@@ -17,6 +17,7 @@ type definition struct {
 	empty    bool                // an empty string, or a list without items, means "none"
 	zero     bool                // a duration may be 0
 	repeat   bool                // a list may hold an item twice
+	private  bool                // an error does not repeat the value, which may hold a password
 	check    func(string) string // says what is wrong with a string or a list's item, "" if nothing
 	allowed  string              // what check wants, for people
 	example  string              // a TOML value
@@ -46,6 +47,13 @@ func sections() []section {
 		{"guards.load", "When the machine is too busy. Pressure is the share of time in which tasks that could run had to wait for a processor; work that leaves processors free makes none."},
 		{"guards.jobs", "What counts as work that people have under way."},
 		{"guards.audio", "What counts as sound that nobody may cut off."},
+		{"memory", "The memory service for AI agents: memory-api, embed-worker and ai-memory."},
+		{"memory.api", "Where the service listens."},
+		{"memory.database", "Where the memories are."},
+		{"memory.redis", "The queue between the service and its workers."},
+		{"memory.retention", "For how long what is stored is kept."},
+		{"memory.embeddings", "What turns text into vectors. The keys from url on are of the provider \"openai\"."},
+		{"memory.artifacts", "Evidence that is kept outside of the database."},
 	}
 }
 
@@ -57,7 +65,7 @@ func definitions() []definition {
 		sliceKeys("interactive", func(c *Config) *Slice { return &c.Slices.Interactive }),
 		sliceKeys("ai", func(c *Config) *Slice { return &c.Slices.AI }),
 		sliceKeys("platform", func(c *Config) *Slice { return &c.Slices.Platform }),
-		guardKeys(), loadKeys(), jobKeys(), audioKeys(),
+		guardKeys(), loadKeys(), jobKeys(), audioKeys(), memoryKeys(),
 	} {
 		defs = append(defs, part...)
 	}

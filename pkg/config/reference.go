@@ -84,7 +84,7 @@ func (d definition) typ() Type {
 		return TypeOptionalInteger
 	case *[]int:
 		return TypeIntegers
-	case *string, *mode.Mode, *Runtime, *Placement, *RemoteSessions:
+	case *string, *mode.Mode, *Runtime, *Placement, *RemoteSessions, *Embedder:
 		return TypeString
 	case *[]string:
 		return TypeStrings
@@ -177,6 +177,8 @@ func (d definition) literal(c *Config) string {
 	case *Placement:
 		return quote(string(*v))
 	case *RemoteSessions:
+		return quote(string(*v))
+	case *Embedder:
 		return quote(string(*v))
 	case *[]string:
 		return list(*v, quote)

@@ -40,6 +40,8 @@ func (p *parser) value(d definition, v *unstable.Node, line int) {
 		p.text(d, v, line, (*string)(at))
 	case *RemoteSessions:
 		p.text(d, v, line, (*string)(at))
+	case *Embedder:
+		p.text(d, v, line, (*string)(at))
 	case *[]string:
 		p.texts(d, v, line, at)
 	case *Duration:
@@ -153,7 +155,11 @@ func (p *parser) text(d definition, v *unstable.Node, line int, at *string) {
 		return
 	}
 	if wrong := d.wrongText(s); wrong != "" {
-		p.problem(line, d.path, "%q %s", cut(s, 80), wrong)
+		said := fmt.Sprintf("%q", cut(s, 80))
+		if d.private {
+			said = "the value"
+		}
+		p.problem(line, d.path, "%s %s", said, wrong)
 		return
 	}
 	*at = s

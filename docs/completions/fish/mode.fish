@@ -9,7 +9,7 @@ function __mode_words --description 'the command and its arguments, without flag
             continue
         end
         switch $word
-            case --config --timeout --format --last --target
+            case --config --timeout --format --last --interval --target
                 set skip yes
             case '-*'
             case '*'
@@ -37,7 +37,7 @@ complete -c mode -n '__mode_at 0' -a desired -d 'Print the desired mode'
 complete -c mode -n '__mode_at 0' -a last-transition -d 'Show how the last transition went, step by step'
 complete -c mode -n '__mode_at 0' -a history -d 'List the transitions of this and earlier boots'
 complete -c mode -n '__mode_at 0' -a explain -d 'Explain what a mode is, and what leads there'
-complete -c mode -n '__mode_at 0' -a guards -d 'Run the guards of a transition to a mode, and change nothing'
+complete -c mode -n '__mode_at 0' -a guards -d 'Run the guards of a transition to a mode, once or again and again, and change nothing'
 complete -c mode -n '__mode_at 0' -a dry-run -d 'Show what a request would do, with its guards evaluated, and change nothing'
 complete -c mode -n '__mode_at 0' -a request -d 'Bring the machine to a mode, and follow how it goes'
 complete -c mode -n '__mode_at 0' -a reconcile -d 'Bring the machine to the desired mode'
@@ -63,6 +63,8 @@ complete -c mode -n '__mode_below explain' -l json -d 'Print the result as JSON;
 complete -c mode -n '__mode_at 0 guards' -f -a 'desktop studio-local compute' -d 'The mode that a transition would lead to: desktop,studio-local,compute'
 complete -c mode -n '__mode_below guards' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c mode -n '__mode_below guards' -l json -d 'Print the result as JSON; short for --format=json'
+complete -c mode -n '__mode_below guards' -l watch -d 'Look again and again until Ctrl-C: on a terminal a table that is kept current, elsewhere a line for each change, with --json a document for each look, one a line'
+complete -c mode -n '__mode_below guards' -l interval -r -f -d 'With --watch, rest for DURATION between two looks, from 500ms to 1h (default 2s)'
 complete -c mode -n '__mode_at 0 dry-run' -f -a 'desktop studio-local compute' -d 'The mode that would be requested: desktop,studio-local,compute'
 complete -c mode -n '__mode_below dry-run' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c mode -n '__mode_below dry-run' -l json -d 'Print the result as JSON; short for --format=json'
