@@ -1,0 +1,3 @@
+// Package apid is the program memory-api: its grammar, its sockets, and how it
+// starts and ends.
+package apid
