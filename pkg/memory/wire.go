@@ -273,3 +273,21 @@ type FailureBody struct {
 	// Fields lists what is wrong with the request, when the code is invalid.
 	Fields []FieldError `json:"fields,omitempty"`
 }
+
+// Readiness answers GET /readyz: 200 when all that a request needs is there,
+// else 503, with the same body.
+type Readiness struct {
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks"`
+}
+
+// Check is one thing that was looked at.
+type Check struct {
+	// Name is a stable word: database, migrations, vector, embedder, artifacts,
+	// queue, redis.
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Message string `json:"message"`
+	// Remedy says what to do, when it is not right.
+	Remedy string `json:"remedy,omitempty"`
+}
