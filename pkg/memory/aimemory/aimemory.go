@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -121,17 +120,11 @@ func (m *model) connect(env *cli.Env) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, api := env.Root.Path(cfg.Memory.API.Socket), cfg.Memory.API
-	conn, err := net.DialTimeout("unix", socket, time.Second)
-	if err == nil {
-		_ = conn.Close()
-		return client.Unix(socket), nil
+	c, why := client.Configured(env.Root, cfg.Memory.API)
+	if why != nil {
+		env.Logf("%v: asking over TCP, where the service does not learn who asks", why)
 	}
-	if api.Port == 0 {
-		return client.Unix(socket), nil // which will say what is wrong with it
-	}
-	env.Logf("%v: asking over TCP, where the service does not learn who asks", err)
-	return client.URL("http://" + net.JoinHostPort(api.Host, strconv.Itoa(api.Port)))
+	return c, nil
 }
 
 // output is how a command prints.
