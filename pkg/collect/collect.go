@@ -62,7 +62,8 @@ func firstHalf(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // Sessions is the evidence of the sessions in an answer. Of a closing session
-// it is looked up whether processes are left.
+// it is looked up whether processes are left. [ByRecord] and [WithCards] know
+// which of those had a display.
 func Sessions(root hostfs.Root, a Answer) ([]evidence.Session, error) {
 	out := []evidence.Session{}
 	for _, s := range a.Login.Sessions {

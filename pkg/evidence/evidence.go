@@ -14,8 +14,9 @@ import (
 // Status tells what a reading holds.
 type Status string
 
-// The statuses of a reading. NotCollected marks a family that this build does
-// not look at; it counts neither as read nor as missing.
+// The statuses of a reading. NotCollected marks a family at which nobody looked,
+// because the facts to look with are missing, which their own family tells; it
+// counts neither as read nor as missing.
 const (
 	OK           Status = "ok"
 	Failed       Status = "error"
@@ -54,7 +55,7 @@ type Evidence struct {
 	Controller  Reading[Controller] `json:"controller"`
 	Boot        Reading[Boot]       `json:"boot"`
 	GPU         Reading[GPU]        `json:"gpu"`
-	Audio       Reading[*struct{}]  `json:"audio"`
+	Audio       Reading[Audio]      `json:"audio"`
 }
 
 // Session is a logind session (org.freedesktop.login1(5)); the strings are
@@ -76,6 +77,11 @@ type Session struct {
 	// Populated tells whether the scope of a closing session still holds
 	// processes. It is nil where nobody looked or the answer is not known.
 	Populated *bool `json:"populated,omitempty"`
+	// WasGraphical says by what a closing session is known to have had a
+	// display: who opened it, or who in it holds a graphics card. logind takes
+	// the type of such a session back to what it was opened with, mostly "tty",
+	// as soon as its compositor lets go.
+	WasGraphical string `json:"was_graphical,omitempty"`
 }
 
 // Closing tells whether logind is taking the session down.
@@ -86,9 +92,12 @@ func (s Session) Closing() bool { return s.State == "closing" }
 func (s Session) Zombie() bool { return s.Closing() && s.Populated != nil && !*s.Populated }
 
 // Graphical tells whether the session is one of a person or a greeter on a
-// display.
+// display, or was one before it began to close.
 func (s Session) Graphical() bool {
-	return slices.Contains([]string{"wayland", "x11", "mir"}, s.Type) && (s.Class == "user" || s.Class == "greeter")
+	if s.Class != "user" && s.Class != "greeter" {
+		return false
+	}
+	return slices.Contains([]string{"wayland", "x11", "mir"}, s.Type) || s.Closing() && s.WasGraphical != ""
 }
 
 // Greeter tells whether the session is a login screen, text or graphical.
@@ -166,6 +175,9 @@ type VLLM struct {
 	Enabled bool   `json:"enabled"`
 	Unit    Unit   `json:"unit"`
 	Health  Health `json:"health"`
+	// Models are the names that a healthy one serves.
+	Models      []string `json:"models,omitempty"`
+	ModelsError string   `json:"models_error,omitempty"`
 }
 
 // Overlay is the studio contract's representation.
@@ -195,26 +207,6 @@ type Controller struct {
 	Mutated bool `json:"transition_mutated,omitempty"`
 	// LastOutcome is the outcome of the last transition of this boot.
 	LastOutcome string `json:"last_outcome,omitempty"`
-}
-
-// GPU is who holds graphics cards. It is looked at only while compute.target
-// is up, when nobody of a desktop should, and only by root, who alone can see.
-type GPU struct {
-	Cards   int      `json:"cards"`
-	Holders []Holder `json:"holders,omitempty"`
-}
-
-// Holder is a process that holds a graphics card.
-type Holder struct {
-	PID     int    `json:"pid"`
-	Comm    string `json:"comm"`
-	UID     int    `json:"uid"`
-	Class   string `json:"class"` // as pkg/gpu/holders classifies
-	Place   string `json:"place"` // session, unit or cgroup
-	Devices string `json:"devices"`
-	// Display tells that it is of a desktop: a compositor, a session, a login
-	// screen or the login path.
-	Display bool `json:"display"`
 }
 
 // Boot tells how far systemd is.

@@ -20,7 +20,7 @@ var GraphicalSessionAbsent = guard.Descriptor{
 	Question: "Is every graphical session gone, with all of its processes?",
 	Manual: `Asks logind for sessions of type wayland, x11 or mir and class user or greeter, and looks in /proc for compositors that belong to a user's slice: a compositor may outlive its session, or run in the user's service manager, where no session shows it.
 
-A session that logind calls closing is a left-over entry when its cgroup is empty, and passes. With processes in it, it blocks, and they are named.
+A session that logind calls closing is a left-over entry when its cgroup is empty, and passes. With processes in it, it blocks. logind takes the type of such a session back to tty when its compositor lets go: it counts as graphical still when a display manager opened it, or when it was at a seat and a process in it holds a graphics card. To see that takes root where the session is another user's.
 
 After a block, end the session that the message names: loginctl terminate-session ID.`,
 	Block:  exitcode.GraphicalPresent,
@@ -74,6 +74,8 @@ var GraphicalSessionTerminable = guard.Descriptor{
 	Question: "May the graphical sessions be ended now?",
 	Manual: `Reads logind's inhibitors. An inhibitor in block mode for one of the kinds in guards.session.inhibitors (shutdown, unless configured otherwise) means that a program asked not to be ended: an editor with unsaved work, a disc being written, an upgrade. The message says who and why.
 
+A compositor whose session logind does not call graphical, as after a restart of logind, counts like a session.
+
 Also blocks while the machine is shutting down or going to sleep, and when a session is closing but still has processes, because asking logind to end it again does nothing.
 
 After a block, finish what the message names; systemd-inhibit --list shows all inhibitors.`,
@@ -82,20 +84,24 @@ After a block, finish what the message names; systemd-inhibit --list shows all i
 	Target: mode.Compute,
 	Reasons: []guard.Reason{
 		{Word: "no-session", Class: guard.Pass, Meaning: "there is no graphical session to end"},
-		{Word: "terminable", Class: guard.Pass, Meaning: "no inhibitor protects the graphical sessions"},
+		{Word: "terminable", Class: guard.Pass, Meaning: "no inhibitor protects the graphical sessions and compositors"},
 		{Word: "inhibited", Class: guard.Block, Meaning: "a program holds an inhibitor in block mode"},
 		{Word: "session-closing", Class: guard.Block, Meaning: "a closing session still has processes; ending it again does nothing"},
 		{Word: "going-down", Class: guard.Block, Meaning: "the machine is shutting down or going to sleep"},
 	},
 	Check: func(ctx context.Context, env guard.Env) guard.Verdict {
 		a := collect.Ask(ctx, env.Root, nil)
-		sessions, err := collect.Sessions(env.Root, a)
+		sessions, err := sessionsIn(ctx, env, a)
+		ev := sessionEvidence{Sessions: graphical(sessions)}
+		if err == nil && len(ev.Sessions) == 0 {
+			ev.Compositors, err = compositors(ctx, env)
+		}
 		for _, e := range []error{err, a.Login.InhibitorsErr, a.Login.ManagerErr} {
 			if e != nil {
 				return guard.CannotSee(e, nil)
 			}
 		}
-		return judgeTerminable(graphical(sessions), a.Login, env.Config.Guards.Session.Inhibitors)
+		return judgeTerminable(ev, a.Login, env.Config.Guards.Session.Inhibitors)
 	},
 }
 
@@ -115,14 +121,30 @@ type inhibitor struct {
 }
 
 func lookAtSessions(ctx context.Context, env guard.Env) (sessionEvidence, error) {
-	sessions, err := collect.Sessions(env.Root, collect.Ask(ctx, env.Root, nil))
+	sessions, err := sessionsIn(ctx, env, collect.Ask(ctx, env.Root, nil))
 	ev := sessionEvidence{Sessions: graphical(sessions)}
 	if err != nil {
 		return ev, err
 	}
-	ev.Compositors, err = collect.Compositors(ctx, env.Root, env.Config.Desktop.Compositors)
-	ev.Compositors = slices.DeleteFunc(ev.Compositors, func(p evidence.Process) bool { return !p.OfUser() })
+	ev.Compositors, err = compositors(ctx, env)
 	return ev, err
+}
+
+// compositors lists those that people's programs may run under, whatever logind
+// says of their sessions: when it restarts, it forgets that they are graphical.
+func compositors(ctx context.Context, env guard.Env) ([]evidence.Process, error) {
+	found, err := collect.Compositors(ctx, env.Root, env.Config.Desktop.Compositors)
+	return slices.DeleteFunc(found, func(p evidence.Process) bool { return !p.OfUser() }), err
+}
+
+// sessionsIn lists the sessions of an answer, the closing ones that may have had
+// a display looked into.
+func sessionsIn(ctx context.Context, env guard.Env, a collect.Answer) ([]evidence.Session, error) {
+	sessions, err := collect.Sessions(env.Root, a)
+	if err != nil {
+		return sessions, err
+	}
+	return collect.WithCards(ctx, env.Root, env.Config, a, sessions)
 }
 
 func graphical(sessions []evidence.Session) []evidence.Session {
@@ -150,7 +172,7 @@ func judgeAbsent(ev sessionEvidence) guard.Verdict {
 		}
 	}
 	for _, p := range ev.Compositors {
-		return guard.Say("compositor-running", ev, "%s (pid %d) of uid %d runs in %s", p.Comm, p.PID, p.UID, collect.Describe(p.Cgroup))
+		return guard.Say("compositor-running", ev, "%s runs in %s", compositor(p), collect.Describe(p.Cgroup))
 	}
 	if zombie {
 		return guard.Say("only-zombie", ev, "only entries of closing sessions without processes are left")
@@ -175,12 +197,11 @@ func judgePresent(ev sessionEvidence) guard.Verdict {
 	return guard.Say("no-session", ev, "no graphical session is there")
 }
 
-func judgeTerminable(sessions []evidence.Session, state login.State, kinds []string) guard.Verdict {
-	ev := sessionEvidence{Sessions: sessions}
+func judgeTerminable(ev sessionEvidence, state login.State, kinds []string) guard.Verdict {
 	if state.PreparingForShutdown || state.PreparingForSleep {
 		return guard.Say("going-down", ev, "the machine is shutting down or going to sleep")
 	}
-	if len(sessions) == 0 {
+	if len(ev.Sessions)+len(ev.Compositors) == 0 {
 		return guard.Say("no-session", ev, "there is no graphical session to end")
 	}
 	for _, i := range state.Inhibitors {
@@ -198,16 +219,24 @@ func judgeTerminable(sessions []evidence.Session, state login.State, kinds []str
 		}
 		return guard.Say("inhibited", ev, "%s (pid %d, uid %d) blocks %s: %q%s", i.Who, i.PID, i.UID, strings.Join(i.What, ":"), i.Why, more)
 	}
-	for _, s := range sessions {
+	for _, s := range ev.Sessions {
 		if s.Closing() && !s.Zombie() {
 			return guard.Say("session-closing", ev, "%s is closing, but still has processes (systemd-cgls %s lists them)", name(s), s.Scope)
 		}
 	}
-	names := make([]string, 0, len(sessions))
-	for _, s := range sessions {
+	names := make([]string, 0, len(ev.Sessions)+len(ev.Compositors))
+	for _, s := range ev.Sessions {
 		names = append(names, name(s))
 	}
+	for _, p := range ev.Compositors {
+		names = append(names, compositor(p))
+	}
 	return guard.Say("terminable", ev, "no inhibitor protects %s", strings.Join(names, ", "))
+}
+
+// compositor names a compositor for messages.
+func compositor(p evidence.Process) string {
+	return fmt.Sprintf("%s (pid %d) of uid %d", p.Comm, p.PID, p.UID)
 }
 
 // name names a session for messages.
@@ -219,6 +248,9 @@ func name(s evidence.Session) string {
 	where := ""
 	if s.Seat != "" {
 		where = " on " + s.Seat
+	}
+	if s.WasGraphical != "" {
+		where += " (" + s.WasGraphical + ")"
 	}
 	return fmt.Sprintf("%s %s %s of %s%s", s.Type, kind, s.ID, s.User, where)
 }

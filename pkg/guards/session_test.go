@@ -37,6 +37,28 @@ func TestGraphicalSessionAbsent(t *testing.T) {
 			guard: d, host: "closing-zombie", change: fifo("sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope/cgroup.events"),
 			reason: "session-closing", message: "session 2",
 		},
+		"closing, held, and its type fell back to tty": {guard: d, host: "closing-held", reason: "session-closing", message: "session 2 of ada on seat0 (opened by greetd)"},
+		"closing, opened on a console, holds a card": {
+			guard: d, host: "compute-stale-holder", reason: "session-closing", message: "session 2 of ada on seat0 (render-helper (pid 1888) holds card0)",
+		},
+		"closing, opened on a console, holds no card": {
+			guard: d, host: "compute-stale-holder", change: with("devices.table", ""), reason: "no-session",
+		},
+		"closing, opened on a console, and its processes can't be seen": {
+			guard: d, host: "compute-stale-holder", change: func(h *hosts.Host) {
+				h.Remove("proc/1888/fd/5")
+				fifo("proc/1888/fd")(h)
+			}, reason: "source-unreadable", message: "pid 1888",
+		},
+		"closing, opened over the network, holds a card": {
+			guard: d, host: "compute-stale-holder", change: func(h *hosts.Host) {
+				h.Login.SetSession("2", hosts.Props{"Service": "sshd", "Remote": true})
+			}, reason: "no-session",
+		},
+		"a benign program of a closing session": {
+			guard: d, host: "compute-stale-holder", change: func(h *hosts.Host) { exe(h, "1888", "/usr/bin/nvtop") }, reason: "no-session",
+		},
+		"a person on a console":              {guard: d, host: "compute-display-holder", reason: "no-session"},
 		"logind forgot that it is graphical": {guard: d, host: "logind-restarted", reason: "compositor-running", message: "runs in session 2"},
 		"compositor of the user's manager": {
 			guard: d, host: "idle-desktop", change: func(h *hosts.Host) {
@@ -67,13 +89,14 @@ func TestGraphicalSessionAbsent(t *testing.T) {
 func TestGraphicalSessionPresent(t *testing.T) {
 	d := GraphicalSessionPresent
 	holds(t, merge(deadBus(d), deadLogin(d), map[string]looking{
-		"desktop":          {guard: d, host: "idle-desktop", reason: "session-present", message: "session 2 of ada"},
-		"studio":           {guard: d, host: "studio", reason: "session-present"},
-		"login screen":     {guard: d, host: "greeter", reason: "only-greeter", message: "greeter c1"},
-		"compute":          {guard: d, host: "compute", reason: "no-session"},
-		"closing":          {guard: d, host: "closing-zombie", reason: "no-session"},
-		"text session":     {guard: d, host: "logind-restarted", reason: "no-session"},
-		"needs no process": {guard: d, host: "idle-desktop", change: without("proc"), reason: "session-present"},
+		"desktop":           {guard: d, host: "idle-desktop", reason: "session-present", message: "session 2 of ada"},
+		"studio":            {guard: d, host: "studio", reason: "session-present"},
+		"login screen":      {guard: d, host: "greeter", reason: "only-greeter", message: "greeter c1"},
+		"compute":           {guard: d, host: "compute", reason: "no-session"},
+		"closing":           {guard: d, host: "closing-zombie", reason: "no-session"},
+		"closing, type tty": {guard: d, host: "closing-held", reason: "no-session"},
+		"text session":      {guard: d, host: "logind-restarted", reason: "no-session"},
+		"needs no process":  {guard: d, host: "idle-desktop", change: without("proc"), reason: "session-present"},
 	}))
 }
 
@@ -84,15 +107,18 @@ func TestGraphicalSessionTerminable(t *testing.T) {
 	idle := `{"what": "idle", "who": "player", "why": "a film", "mode": "block", "uid": 1000, "pid": 97}`
 	delay := `{"what": "shutdown", "who": "chat", "why": "say goodbye", "mode": "delay", "uid": 1000, "pid": 96}`
 	holds(t, merge(deadBus(d), deadLogin(d), map[string]looking{
-		"desktop":      {guard: d, host: "idle-desktop", reason: "terminable"},
-		"login screen": {guard: d, host: "greeter", reason: "terminable"},
-		"compute":      {guard: d, host: "compute", reason: "no-session"},
-		"zombie":       {guard: d, host: "closing-zombie", reason: "terminable"},
-		"block":        {guard: d, host: "idle-desktop", edit: []string{sleepLock, block}, reason: "inhibited", message: `apt (pid 99, uid 0) blocks shutdown:sleep: "an upgrade"`},
-		"weak block":   {guard: d, host: "idle-desktop", edit: []string{sleepLock, weak}, reason: "inhibited", message: "editor (pid 98"},
-		"two blocks":   {guard: d, host: "idle-desktop", edit: []string{sleepLock, block + "," + weak}, reason: "inhibited", message: "and 1 more"},
-		"another kind": {guard: d, host: "idle-desktop", edit: []string{sleepLock, idle}, reason: "terminable"},
-		"only a delay": {guard: d, host: "idle-desktop", edit: []string{sleepLock, delay}, reason: "terminable"},
+		"desktop":                            {guard: d, host: "idle-desktop", reason: "terminable"},
+		"login screen":                       {guard: d, host: "greeter", reason: "terminable"},
+		"compute":                            {guard: d, host: "compute", reason: "no-session"},
+		"logind forgot that it is graphical": {guard: d, host: "logind-restarted", reason: "terminable", message: "no inhibitor protects Hyprland (pid 1604) of uid 0"},
+		"logind forgot, block":               {guard: d, host: "logind-restarted", edit: []string{sleepLock, block}, reason: "inhibited", message: "apt (pid 99"},
+		"logind forgot, processes hidden":    {guard: d, host: "logind-restarted", change: without("proc/1"), reason: "source-unreadable", message: "hidepid"},
+		"zombie":                             {guard: d, host: "closing-zombie", reason: "terminable"},
+		"block":                              {guard: d, host: "idle-desktop", edit: []string{sleepLock, block}, reason: "inhibited", message: `apt (pid 99, uid 0) blocks shutdown:sleep: "an upgrade"`},
+		"weak block":                         {guard: d, host: "idle-desktop", edit: []string{sleepLock, weak}, reason: "inhibited", message: "editor (pid 98"},
+		"two blocks":                         {guard: d, host: "idle-desktop", edit: []string{sleepLock, block + "," + weak}, reason: "inhibited", message: "and 1 more"},
+		"another kind":                       {guard: d, host: "idle-desktop", edit: []string{sleepLock, idle}, reason: "terminable"},
+		"only a delay":                       {guard: d, host: "idle-desktop", edit: []string{sleepLock, delay}, reason: "terminable"},
 		"a kind that the configuration names": {
 			guard: d, host: "idle-desktop", edit: []string{sleepLock, idle},
 			config: func(c *config.Config) { c.Guards.Session.Inhibitors = []string{"idle"} }, reason: "inhibited", message: "player",
@@ -107,6 +133,8 @@ func TestGraphicalSessionTerminable(t *testing.T) {
 			change: with("sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope/cgroup.events", "populated 1\nfrozen 0\n"),
 			reason: "session-closing", message: "session 2",
 		},
+		"closing, held, and its type fell back to tty": {guard: d, host: "closing-held", reason: "session-closing", message: "opened by greetd"},
+		"closing, opened on a console, holds a card":   {guard: d, host: "compute-stale-holder", reason: "session-closing", message: "holds card0"},
 		"shutting down":  {guard: d, host: "idle-desktop", edit: []string{`"manager": {}`, `"manager": {"PreparingForShutdown": true}`}, reason: "going-down"},
 		"going to sleep": {guard: d, host: "compute", edit: []string{`"manager": {}`, `"manager": {"PreparingForSleep": true}`}, reason: "going-down"},
 		"inhibitors refused": {guard: d, host: "idle-desktop", change: func(h *hosts.Host) {
@@ -150,7 +178,7 @@ func TestJudgeSessions(t *testing.T) {
 	}
 	for name, tt := range tests {
 		ev := sessionEvidence{Sessions: tt.sessions, Compositors: tt.compositors}
-		got := []string{judgeAbsent(ev).Reason, judgePresent(ev).Reason, judgeTerminable(tt.sessions, login.State{}, []string{"shutdown"}).Reason}
+		got := []string{judgeAbsent(ev).Reason, judgePresent(ev).Reason, judgeTerminable(sessionEvidence{Sessions: tt.sessions}, login.State{}, []string{"shutdown"}).Reason}
 		for i, d := range []guard.Descriptor{GraphicalSessionAbsent, GraphicalSessionPresent, GraphicalSessionTerminable} {
 			witness(t, d, got[i])
 		}

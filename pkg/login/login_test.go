@@ -195,6 +195,18 @@ func TestScopePath(t *testing.T) {
 	}
 }
 
+func TestByDisplayManager(t *testing.T) {
+	for service, want := range map[string]bool{
+		"greetd": true, "greetd-greeter": true, "gdm-password": true, "gdm-launch-environment": true, "sddm": true,
+		"sddm-autologin": true, "lightdm-greeter": true, "ly": true, "": false, "login": false, "sshd": false, "lynx": false,
+		"greetdish": false, "systemd-user": false, "cosmic": false, "cosmic-greeter": true,
+	} {
+		if got := login.ByDisplayManager(service); got != want {
+			t.Errorf("%q: %v, want %v", service, got, want)
+		}
+	}
+}
+
 func TestActions(t *testing.T) {
 	h := hosts.Start(t, "idle-desktop")
 	conn := dial(t, h)

@@ -46,8 +46,8 @@ func desktop(change func(*evidence.Evidence)) evidence.Evidence {
 		}),
 		Controller: ok(evidence.Controller{}),
 		Boot:       ok(evidence.Boot{SystemState: "running", Finished: true}),
-		GPU:        evidence.Reading[evidence.GPU]{Status: evidence.NotCollected},
-		Audio:      evidence.Reading[*struct{}]{Status: evidence.NotCollected},
+		GPU:        ok(evidence.GPU{Cards: 1, Scope: evidence.LeftBehind}),
+		Audio:      ok(evidence.Audio{Activity: evidence.Idle}),
 	}
 	if change != nil {
 		change(&ev)
@@ -76,6 +76,11 @@ func studio(change func(*evidence.Evidence)) evidence.Evidence {
 		}
 	})
 }
+
+// left is a process that has outlived its session and holds a card.
+var left = evidence.GPU{Cards: 1, Holders: []evidence.Holder{
+	{PID: 8, Comm: "render-helper", Class: "user-session", Place: "session 1", Devices: "card0", Display: true, Outlived: "session 1, which logind does not list"},
+}}
 
 // loginScreen puts a greeter in the place of the person.
 func loginScreen(ev *evidence.Evidence) {
@@ -156,6 +161,22 @@ func TestClassify(t *testing.T) {
 			held.State, held.Populated = "closing", &yes
 			ev.Sessions.Value = append(ev.Sessions.Value, held)
 		}), policy, mode.DegradedCompute, Low, []ConflictCode{SessionClosing}, []Predicate{NoGraphical}},
+		"closing, and its type fell back to tty": {compute(func(ev *evidence.Evidence) {
+			held := person
+			held.State, held.Type, held.WasGraphical = "closing", "tty", "opened by greetd"
+			ev.Sessions.Value = append(ev.Sessions.Value, held)
+		}), policy, mode.DegradedCompute, Low, []ConflictCode{SessionClosing}, []Predicate{NoGraphical}},
+		"closing text session in compute": {compute(func(ev *evidence.Evidence) {
+			held := person
+			held.State, held.Type = "closing", "tty"
+			ev.Sessions.Value = append(ev.Sessions.Value, held)
+		}), policy, mode.StateCompute, High, nil, nil},
+		"nothing but a closing session": {compute(func(ev *evidence.Evidence) {
+			held := person
+			held.State = "closing"
+			ev.Sessions.Value, ev.Targets.Value.Compute.Active = []evidence.Session{held}, "inactive"
+		}), policy, mode.Unknown, Low, []ConflictCode{SessionClosing}, []Predicate{DesktopTarget, ComputeTarget}},
+		"studio with nobody but a closing session": {studio(func(ev *evidence.Evidence) { ev.Sessions.Value[0].State = "closing" }), policy, mode.DegradedStudioLocal, High, nil, []Predicate{GraphicalSession}},
 		"compositor in compute": {compute(func(ev *evidence.Evidence) {
 			ev.Compositors.Value = []evidence.Process{{PID: 7, Comm: "sway", UID: 1000, Cgroup: "/user.slice/user-1000.slice/user@1000.service/session.slice/wayland-wm@sway.service"}}
 		}), policy, mode.DegradedCompute, Low, []ConflictCode{CompositorCompute}, []Predicate{NoGraphical}},
@@ -171,6 +192,20 @@ func TestClassify(t *testing.T) {
 		"benign holder in compute": {compute(func(ev *evidence.Evidence) {
 			ev.GPU = ok(evidence.GPU{Cards: 1, Holders: []evidence.Holder{{PID: 8, Comm: "nvidia-persiste", Class: "benign"}}})
 		}), policy, mode.StateCompute, High, nil, nil},
+		"stale holder in compute": {compute(func(ev *evidence.Evidence) { ev.GPU = ok(left) }), policy, mode.DegradedCompute, Low, []ConflictCode{StaleHolder}, []Predicate{GPUsReleased}},
+		"stale holder in desktop": {desktop(func(ev *evidence.Evidence) { ev.GPU = ok(left) }), policy, mode.DegradedDesktop, Low, []ConflictCode{StaleHolder}, nil},
+		"stale holder in studio":  {studio(func(ev *evidence.Evidence) { ev.GPU = ok(left) }), policy, mode.DegradedStudioLocal, Low, []ConflictCode{StaleHolder}, nil},
+		"stale holder in no mode": {compute(func(ev *evidence.Evidence) {
+			ev.Targets.Value.Compute.Active, ev.GPU = "inactive", ok(left)
+		}), policy, mode.Unknown, Low, []ConflictCode{StaleHolder}, []Predicate{DesktopTarget, ComputeTarget}},
+		"holder of a living session in desktop": {desktop(func(ev *evidence.Evidence) {
+			ev.GPU = ok(evidence.GPU{Holders: []evidence.Holder{{PID: 8, Comm: "sway", Display: true, Devices: "card0"}}})
+		}), policy, mode.StateDesktop, High, nil, nil},
+		"holders unread in desktop": {desktop(func(ev *evidence.Evidence) { ev.GPU.Status = evidence.Failed }), policy, mode.StateDesktop, Medium, nil, nil},
+		"somebody plays": {desktop(func(ev *evidence.Evidence) {
+			ev.Audio = ok(evidence.Audio{Activity: evidence.Playing, Sounds: []evidence.Sound{{Kind: "playback"}}})
+		}), policy, mode.StateDesktop, High, nil, nil},
+		"audio unread": {studio(func(ev *evidence.Evidence) { ev.Audio.Status = evidence.Failed }), policy, mode.StateStudioLocal, Medium, nil, nil},
 		"holders unread in compute": {compute(func(ev *evidence.Evidence) {
 			ev.GPU.Status = evidence.Failed
 		}), policy, mode.StateCompute, Medium, nil, nil},
@@ -296,6 +331,11 @@ func justified(m mode.Mode, ev evidence.Evidence, p Policy, o Observation) error
 			live++
 		}
 	}
+	for _, h := range ev.GPU.Value.Holders {
+		if h.Outlived != "" || m == mode.Compute && h.Display {
+			return fmt.Errorf("%s holds a card", h.Comm)
+		}
+	}
 	t, v := ev.Targets.Value, ev.VLLM.Value
 	up := func(u evidence.Unit) bool { return u.Active == "active" || u.Active == "reloading" }
 	overlay := up(ev.Overlay.Value.Policy) && up(ev.Overlay.Value.Priority)
@@ -352,6 +392,7 @@ func generate(r *rand.Rand) (evidence.Evidence, Policy) {
 			s.Class = []string{"user", "greeter", "manager", "odd"}[r.IntN(4)]
 			s.Type = []string{"wayland", "x11", "tty", "odd"}[r.IntN(4)]
 			s.Populated = []*bool{nil, &yes, &no}[r.IntN(3)]
+			s.WasGraphical = []string{"", "opened by greetd"}[r.IntN(2)]
 			ev.Sessions.Value = append([]evidence.Session{}, append(ev.Sessions.Value, s)...)
 		},
 		func() { ev.Sessions.Value = nil },
@@ -367,6 +408,14 @@ func generate(r *rand.Rand) (evidence.Evidence, Policy) {
 		func() { ev.Controller.Status = statuses[r.IntN(2)] },
 		func() { ev.Boot.Status = statuses[r.IntN(2)] },
 		func() { ev.Compositors.Status = statuses[r.IntN(2)] },
+		func() { ev.GPU.Status = statuses[r.IntN(2)] },
+		func() { ev.Audio.Status = statuses[r.IntN(2)] },
+		func() {
+			h := left.Holders[0]
+			h.Display = r.IntN(2) == 0
+			h.Outlived = []string{"", h.Outlived}[r.IntN(2)]
+			ev.GPU.Value.Holders = []evidence.Holder{h}
+		},
 	}
 	for range r.IntN(6) {
 		spoil[r.IntN(len(spoil))]()

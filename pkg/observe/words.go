@@ -16,8 +16,9 @@ func ConflictCodes() []struct {
 		{LoginPathInCompute, "the login path is active while compute.target is: it can bring a session back at any time"},
 		{OverlayInCompute, "a unit of the studio overlay is active while compute.target is"},
 		{DisplayInCompute, "a process of a desktop holds a graphics card while compute.target is active"},
+		{StaleHolder, "a process that has outlived its session, login screen or display manager still holds a graphics card, in whichever mode"},
 		{VLLMInDesktop, "vLLM is active while the desktop owns the GPU"},
-		{SessionClosing, "a closing session still has processes"},
+		{SessionClosing, "a closing session that had a display still has processes"},
 		{CompositorOrphan, "a compositor runs in a session that logind does not list as graphical"},
 		{ShuttingDown, "the machine is shutting down"},
 	}
@@ -41,7 +42,7 @@ func Predicates() []struct {
 		{AudioPriority, "audio-priority.service is active (studio-local)"},
 		{BaselineWeights, "no slice is left with the settings of studio-local (desktop)"},
 		{VLLMInactive, "vLLM is inactive (desktop, studio-local)"},
-		{GPUsReleased, "no process of a desktop holds a graphics card (compute; seen by root only)"},
+		{GPUsReleased, "no process of a desktop holds a graphics card (compute)"},
 		{VLLMHealthy, "vLLM is active and answers that it is healthy, when it is enabled (compute)"},
 	}
 }

@@ -6,15 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/collect"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/evidence"
-	"github.com/ryjen/dubnium/pkg/gpu"
-	"github.com/ryjen/dubnium/pkg/gpu/holders"
 	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/observe"
@@ -28,6 +25,7 @@ const (
 	fromSystemd = "org.freedesktop.systemd1"
 	fromProc    = "/proc"
 	fromState   = record.RunDir
+	fromAudio   = "/proc/asound, the audio servers"
 )
 
 // slicesSeen are the slices whose weights the studio overlay changes.
@@ -41,7 +39,9 @@ type Survey struct {
 	RoundTrips int
 }
 
-// Look gathers the evidence of all families, the sources at the same time.
+// Look gathers the evidence of all families, the sources at the same time. Who
+// holds graphics cards is looked at last: it takes the bus's answer to know
+// whom to look at.
 func Look(ctx context.Context, root hostfs.Root, cfg config.Config) Survey {
 	var s Survey
 	comp := async(func() evidence.Reading[[]evidence.Process] {
@@ -54,44 +54,13 @@ func Look(ctx context.Context, root hostfs.Root, cfg config.Config) Survey {
 			return collect.Within(ctx, fromState, func() (evidence.Controller, error) { return controller(root) })
 		})
 	})
-	a := s.askBus(ctx, root, cfg)
-	s.Evidence.Compositors, s.Evidence.Controller = <-comp, <-ctl
-	s.Evidence.GPU.Status, s.Evidence.Audio.Status = evidence.NotCollected, evidence.NotCollected
-	if compute := s.Evidence.Targets; compute.Known() && !compute.Value.Compute.Down() && sees(root) {
-		s.Evidence.GPU = timed(fromProc, func() (evidence.GPU, error) { return cards(ctx, root, cfg, a) })
-	}
-	return s
-}
-
-// sees tells whether this process can look at the descriptors of others.
-func sees(root hostfs.Root) bool { return os.Geteuid() == 0 || !root.Real() }
-
-// cards looks who holds graphics cards, without asking a driver.
-func cards(ctx context.Context, root hostfs.Root, cfg config.Config, a collect.Answer) (evidence.GPU, error) {
-	var g evidence.GPU
-	who, err := collect.Who(root, cfg, a)
-	if err != nil {
-		return g, err
-	}
-	found, err := collect.Within(ctx, "/sys/bus/pci/devices", func() ([]gpu.Card, error) { return gpu.Cards(root) })
-	if err != nil {
-		return g, err
-	}
-	scan, err := holders.Look(ctx, root, holders.Options{
-		Candidates: holders.Candidates(who.LoginUnits, who.Workload), Cards: found, Who: who,
+	sound := async(func() evidence.Reading[evidence.Audio] {
+		return timed(fromAudio, func() (evidence.Audio, error) { return sounds(ctx, root, cfg) })
 	})
-	if err != nil {
-		return g, err
-	}
-	g.Cards = len(found)
-	display := []holders.Class{holders.Compositor, holders.UserSession, holders.Greeter, holders.DisplayManager}
-	for _, h := range scan.Holders {
-		g.Holders = append(g.Holders, evidence.Holder{
-			PID: h.PID, Comm: h.Comm, UID: h.UID, Class: string(h.Class), Place: collect.Describe(h.Cgroup),
-			Devices: h.Held(), Display: slices.Contains(display, h.Class),
-		})
-	}
-	return g, scan.Gap()
+	a := s.askBus(ctx, root, cfg)
+	s.lookAtCards(ctx, root, cfg, a)
+	s.Evidence.Compositors, s.Evidence.Controller, s.Evidence.Audio = <-comp, <-ctl, <-sound
+	return s
 }
 
 // askBus fills in the families that come over the bus, and gives the answers.
@@ -107,7 +76,7 @@ func (s *Survey) askBus(ctx context.Context, root hostfs.Root, cfg config.Config
 	ev := &s.Evidence
 
 	sessions, err := collect.Sessions(root, a)
-	ev.Sessions = evidence.Read(fromLogind, sessions, err, took)
+	ev.Sessions = evidence.Read(fromLogind, collect.ByRecord(sessions), err, took)
 
 	login := []evidence.Unit{}
 	for _, name := range cfg.Desktop.LoginUnits {
@@ -138,6 +107,9 @@ func (s *Survey) askBus(ctx context.Context, root hostfs.Root, cfg config.Config
 	if v.Unit.IsActive() {
 		v.Health = Health(ctx, cfg)
 	}
+	if v.Health == evidence.Healthy {
+		v.Models, v.ModelsError = models(ctx, cfg)
+	}
 	ev.VLLM = evidence.Read(fromSystemd+", GET /health", v, a.SystemdErr, time.Since(start))
 	return a
 }
@@ -159,6 +131,18 @@ func Health(ctx context.Context, cfg config.Config) evidence.Health {
 	default:
 		return evidence.Unreachable
 	}
+}
+
+// models asks what a healthy vLLM serves. That it does not tell is no failure
+// to look at the machine: vLLM can be told to ask for a key.
+func models(ctx context.Context, cfg config.Config) (names []string, failed string) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeouts.Observe.Std()/4)
+	defer cancel()
+	names, err := vllm.Models(ctx, vllm.Addr(cfg.VLLM.Host, cfg.VLLM.Port))
+	if err != nil {
+		failed = err.Error()
+	}
+	return names, failed
 }
 
 // controller reads what the controller left behind. Garbled files are told as

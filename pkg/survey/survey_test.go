@@ -48,20 +48,36 @@ func short(o observe.Observation) told {
 
 func TestMachines(t *testing.T) {
 	tests := map[string]told{
-		"idle-desktop":           {state: mode.StateDesktop, confidence: observe.High},
-		"greeter":                {state: mode.StateDesktop, confidence: observe.High},
-		"studio":                 {state: mode.StateStudioLocal, confidence: observe.High},
-		"compute":                {state: mode.StateCompute, confidence: observe.High},
-		"desktop-vllm-conflict":  {mode.DegradedDesktop, observe.Low, "vllm-active-in-desktop", "vllm-inactive", ""},
-		"both-targets":           {mode.Unknown, observe.Low, "both-targets-active", "", ""},
-		"closing-zombie":         {mode.Unknown, observe.Low, "", "desktop-target-active compute-target-active", ""},
-		"closing-held":           {mode.Unknown, observe.Low, "", "desktop-target-active compute-target-active", ""},
-		"logind-restarted":       {mode.DegradedDesktop, observe.Low, "compositor-without-graphical-session", "graphical-path-available", ""},
-		"transition-running":     {state: mode.Transitioning, confidence: observe.High},
-		"transition-interrupted": {mode.FailedTransition, observe.High, "", "graphical-path-available", ""},
-		"last-failed":            {mode.FailedTransition, observe.High, "", "desktop-target-active compute-target-active", ""},
-		"booting":                {state: mode.Bootstrapping, confidence: observe.High},
-		"empty":                  {mode.Unknown, observe.Low, "", "desktop-target-active compute-target-active", ""},
+		"idle-desktop":            {state: mode.StateDesktop, confidence: observe.High},
+		"greeter":                 {state: mode.StateDesktop, confidence: observe.High},
+		"studio":                  {state: mode.StateStudioLocal, confidence: observe.High},
+		"compute":                 {state: mode.StateCompute, confidence: observe.High},
+		"desktop-vllm-conflict":   {mode.DegradedDesktop, observe.Low, "vllm-active-in-desktop", "vllm-inactive", ""},
+		"both-targets":            {mode.Unknown, observe.Low, "both-targets-active", "", ""},
+		"closing-zombie":          {mode.Unknown, observe.Low, "", "desktop-target-active compute-target-active", ""},
+		"closing-held":            {mode.Unknown, observe.Low, "session-closing", "desktop-target-active compute-target-active", ""},
+		"logind-restarted":        {mode.DegradedDesktop, observe.Low, "compositor-without-graphical-session", "graphical-path-available", ""},
+		"transition-running":      {state: mode.Transitioning, confidence: observe.High},
+		"transition-interrupted":  {mode.FailedTransition, observe.High, "", "graphical-path-available", ""},
+		"last-failed":             {mode.FailedTransition, observe.High, "", "desktop-target-active compute-target-active", ""},
+		"desktop-playing":         {state: mode.StateDesktop, confidence: observe.High},
+		"desktop-stale-holder":    {mode.DegradedDesktop, observe.Low, "stale-gpu-holder", "", ""},
+		"compute-stale-holder":    {mode.DegradedCompute, observe.Low, "session-closing stale-gpu-holder", "graphical-session-absent gpus-released-by-display", ""},
+		"compute-session-closing": {mode.DegradedCompute, observe.Low, "session-closing", "graphical-session-absent", ""},
+		"compute-display-holder":  {mode.DegradedCompute, observe.Low, "display-holder-in-compute", "gpus-released-by-display", ""},
+		"booting":                 {state: mode.Bootstrapping, confidence: observe.High},
+		"empty":                   {mode.Unknown, observe.Low, "", "desktop-target-active compute-target-active", ""},
+	}
+	for _, code := range []observe.ConflictCode{
+		observe.DisplayInCompute, observe.StaleHolder, observe.SessionClosing, observe.VLLMInDesktop, observe.BothTargets,
+	} {
+		found := false
+		for _, m := range tests {
+			found = found || m.conflicts == string(code)
+		}
+		if !found {
+			t.Errorf("no machine has the conflict %s alone", code)
+		}
 	}
 	for _, name := range hosts.Names() {
 		want, known := tests[name]
@@ -210,9 +226,9 @@ func TestSourcesFail(t *testing.T) {
 		"sessions refused": {func(h *hosts.Host) { h.Login.Refuse("ListSessions", "org.freedesktop.DBus.Error.AccessDenied") }, unknown("sessions"), "AccessDenied"},
 		"details refused":  {func(h *hosts.Host) { h.Systemd.Refuse("GetAll", "org.freedesktop.DBus.Error.AccessDenied") }, unknown("login_path targets vllm overlay boot"), "AccessDenied"},
 
-		"processes hidden":    {func(h *hosts.Host) { h.Remove("proc/1") }, told{mode.StateDesktop, observe.Medium, "", "", "compositors"}, "hidepid"},
-		"a process is a pipe": {fifo("proc/1604/stat"), told{mode.StateDesktop, observe.Medium, "", "", "compositors"}, "1604"},
-		"a garbled process":   {write("proc/1604/stat", "rubbish"), told{mode.StateDesktop, observe.Medium, "", "", "compositors"}, "1604"},
+		"processes hidden":    {func(h *hosts.Host) { h.Remove("proc/1") }, told{mode.StateDesktop, observe.Medium, "", "", "compositors audio"}, "hidepid"},
+		"a process is a pipe": {fifo("proc/1604/stat"), told{mode.StateDesktop, observe.Medium, "", "", "compositors audio"}, "1604"},
+		"a garbled process":   {write("proc/1604/stat", "rubbish"), told{mode.StateDesktop, observe.Medium, "", "", "compositors audio"}, "1604"},
 
 		"garbled marker": {write("run/mode-controller/transition.json", `{"id": "half`), told{state: mode.StateDesktop, confidence: observe.High}, ""},
 		"garbled record": {write("run/mode-controller/last-transition.json", "rubbish"), unknown("controller"), "last-transition.json"},
@@ -229,7 +245,7 @@ func TestSourcesFail(t *testing.T) {
 			fifo("proc/locks")(h)
 		}, unknown("controller"), "not a regular file"},
 		"desired is rubbish": {write("run/mode-controller/desired", "\x00\xff"), told{state: mode.StateDesktop, confidence: observe.High}, ""},
-		"everything":         {func(h *hosts.Host) { h.KillBus(); h.Remove("proc"); h.Write("run/mode-controller/lock", "") }, unknown("sessions compositors login_path targets vllm overlay controller boot"), "connection refused"},
+		"everything":         {func(h *hosts.Host) { h.KillBus(); h.Remove("proc"); h.Write("run/mode-controller/lock", "") }, unknown("sessions compositors login_path targets vllm overlay controller boot audio"), "connection refused"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

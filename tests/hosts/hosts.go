@@ -32,7 +32,7 @@ import (
 //go:embed *.txtar
 var archives embed.FS
 
-// Names lists the fixture machines.
+// Names lists the fixture machines, in order.
 func Names() []string {
 	entries, err := archives.ReadDir(".")
 	if err != nil {
@@ -42,6 +42,7 @@ func Names() []string {
 	for _, e := range entries {
 		names = append(names, strings.TrimSuffix(e.Name(), ".txtar"))
 	}
+	slices.Sort(names)
 	return names
 }
 
