@@ -30,14 +30,21 @@ var layers = []struct {
 		"exitcode", "hostfs", "atomicfile", "eventlog", "flock", "version", "unitfile",
 	}},
 	{"facts: readers of the machine, each with a deadline", []string{
-		"audio", "bus", "gpu", "gpu/holders", "login", "systemd", "procinfo", "vllm",
+		"audio", "bundle", "bus", "gpu", "gpu/holders", "login", "systemd", "procinfo", "vllm",
 	}},
 	{"domain: data in, data out", []string{
 		"mode", "config", "evidence", "observe", "guard", "plan",
+		"memory", "memory/outbox", "memory/redact", "memory/residue", "memory/rank",
 	}},
 	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey", "units"}},
-	{"engines: what acts", []string{"guardproc", "siteguard", "unitctl", "reconcile"}},
-	{"edge: what people and systemd run", []string{"cli", "clidoc", "gpu/observegpu", "unitgen", "programs", "docgen"}},
+	{"engines: what acts", []string{
+		"guardproc", "siteguard", "unitctl", "reconcile",
+		"memory/embed", "memory/store", "memory/cluster", "memory/contents", "memory/service", "memory/httpapi", "memory/worker", "memory/client",
+	}},
+	{"edge: what people and systemd run", []string{
+		"cli", "clidoc", "gpu/observegpu", "unitgen", "programs", "docgen",
+		"memory/apid", "memory/workerd", "memory/aimemory", "memory/mcp", "memory/daemon",
+	}},
 }
 
 // rules are the single prohibitions, each with its reason. A package in from
@@ -143,6 +150,8 @@ func TestOnlyTheRunnerExits(t *testing.T) {
 	starts := map[string]string{
 		"guardproc": "guards are processes, so that they can't take the controller along",
 		"gpu":       "observe-gpu is a process, so that a driver that hangs or crashes can't take its reader along",
+
+		"memory/cluster": "a private Postgres is a process, and Postgres has no other form",
 	}
 	for _, p := range list(t, "./pkg/...", "./cmd/...") {
 		if slices.Contains(p.Imports, "os/exec") && starts[p.name()] == "" {

@@ -17,6 +17,10 @@ const DefaultPath = "/etc/dubnium/dubnium.toml"
 // below it.
 const ModelsDirectory = "/var/lib/dubnium/models"
 
+// OperatorsGroup is the group whose members may ask for a mode, and use the
+// memory service. systemd-sysusers makes it.
+const OperatorsGroup = "dubnium"
+
 // Config is the whole configuration. The meaning of a field is told in full by
 // the definition of its key (see Reference).
 type Config struct {
@@ -136,12 +140,14 @@ type Guards struct {
 	GPU           GuardGPU
 }
 
-// GuardMemory is the MemAvailable that must be there before the work of a
-// target starts.
+// GuardMemory is the memory that must be there before the work of a target
+// starts: MemAvailable for each target, and of GPUs.
 type GuardMemory struct {
 	Desktop     Size
 	StudioLocal Size
 	Compute     Size
+	ComputeGPU  Size // of each GPU that compute uses
+	DisplayGPU  Size // of the display's, for the other targets
 }
 
 // For gives the headroom that m needs; 0 for a mode that there is not.

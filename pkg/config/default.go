@@ -51,7 +51,7 @@ func Default() Config {
 		},
 		Guards: Guards{
 			SiteDirectory: "/etc/dubnium/guards.d",
-			Memory:        GuardMemory{Desktop: GiB, StudioLocal: GiB, Compute: 4 * GiB},
+			Memory:        GuardMemory{Desktop: GiB, StudioLocal: GiB, Compute: 4 * GiB, ComputeGPU: 4 * GiB},
 			Persistence:   GuardPersistence{Paths: []string{"/var/lib/dubnium"}, MinFree: GiB},
 			Session:       GuardSession{Inhibitors: []string{"shutdown"}},
 			GPU:           GuardGPU{Residual: 256 * MiB, Settle: Duration(250 * time.Millisecond), ScanAll: true},

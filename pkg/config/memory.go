@@ -35,6 +35,7 @@ type MemoryDatabase struct {
 	DSNFile   string // a file with the DSN, for one that holds a password
 	Directory string // of the private cluster
 	Programs  string // folder of initdb and postgres; empty: looked for
+	Unit      string // that runs the database of DSN on this machine; empty: none
 }
 
 // Private tells whether the service runs its own database.
@@ -42,7 +43,8 @@ func (d MemoryDatabase) Private() bool { return d.DSN == "" && d.DSNFile == "" }
 
 // MemoryRedis is the queue; without it the work goes on from the database.
 type MemoryRedis struct {
-	URL string // empty: none
+	URL  string // empty: none
+	Unit string // that runs it on this machine; empty: none
 }
 
 // MemoryRetention says for how long.
@@ -106,7 +108,9 @@ func memoryKeys() []definition {
 		{path: "memory.database.dsnFile", at: func(c *Config) any { return &c.Memory.Database.DSNFile }, empty: true, check: wrongPath, allowed: "an absolute path", example: `"/run/secrets/memory-dsn"`, doc: "A file whose first line is the connection string, for one that holds a password. It is read when the service starts."},
 		{path: "memory.database.directory", at: func(c *Config) any { return &c.Memory.Database.Directory }, check: wrongPath, allowed: "an absolute path", example: `"/srv/memory/postgres"`, doc: "The folder of the private cluster. It is made at the first start, by initdb."},
 		{path: "memory.database.programs", at: func(c *Config) any { return &c.Memory.Database.Programs }, empty: true, check: wrongPath, allowed: "an absolute path", example: `"/usr/lib/postgresql/17/bin"`, doc: "The folder of initdb and postgres for the private cluster. Empty takes the newest that this distribution has installed."},
+		{path: "memory.database.unit", at: func(c *Config) any { return &c.Memory.Database.Unit }, empty: true, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"postgresql.service"`, doc: "The unit that runs the database of memory.database.dsn, when it is on this machine. The memory service then starts after it, and dubnium-memory-database.service makes the role, the database and the extension."},
 		{path: "memory.redis.url", at: func(c *Config) any { return &c.Memory.Redis.URL }, empty: true, private: true, check: wrongRedis, allowed: "redis://HOST:PORT/DB, rediss:// or unix:///PATH", example: `"unix:///run/redis-dubnium-memory/redis.sock"`, doc: "The Redis or Valkey whose stream hands embedding work to the workers. Empty needs none: the workers take the work from the database."},
+		{path: "memory.redis.unit", at: func(c *Config) any { return &c.Memory.Redis.Unit }, empty: true, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"valkey-server.service"`, doc: "The unit that runs it, when it is on this machine. The memory service and its workers then start after it."},
 		{path: "memory.retention.defaultTtlDays", at: func(c *Config) any { return &c.Memory.Retention.DefaultTTLDays }, max: maxDays, example: "365", doc: "Days after which a memory that was stored without a TTL expires; 0 is never."},
 		{path: "memory.retention.workingTtlDays", at: func(c *Config) any { return &c.Memory.Retention.WorkingTTLDays }, max: maxDays, example: "7", doc: "The same for memories of the class working, which are context of a task and not worth much after it; 0 is as memory.retention.defaultTtlDays."},
 		{path: "memory.retention.eventDays", at: func(c *Config) any { return &c.Memory.Retention.EventDays }, max: maxDays, example: "90", doc: "Days for which retrieval events are kept; 0 is for ever. What is older can be neither audited nor replayed."},

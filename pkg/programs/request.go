@@ -8,6 +8,7 @@ import (
 
 	"github.com/ryjen/dubnium/pkg/bus"
 	"github.com/ryjen/dubnium/pkg/cli"
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/record"
@@ -91,7 +92,7 @@ func conclude(ctx context.Context, env *cli.Env, story *story, store record.Stor
 		return exitcode.Errorf(exitcode.Inspection, "no longer following %s; it goes on by itself, and mode status shows how far it is", unit)
 	}
 	if bus.IsAccessDenied(failure) {
-		return exitcode.Errorf(exitcode.NotPermitted, "start %s: not permitted; run this as root", unit)
+		return exitcode.Errorf(exitcode.NotPermitted, "start %s: not permitted; run this as root, or join the group %s (usermod -aG %[2]s NAME, then log in again)", unit, config.OperatorsGroup)
 	}
 	last, found, err := store.Last()
 	if err != nil {

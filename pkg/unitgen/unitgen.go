@@ -131,7 +131,8 @@ func compare(folder string, files []units.File) (difference, error) {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		if err == nil && strings.HasPrefix(string(data), "# "+units.Header+"\n") {
+		first, _, _ := strings.Cut(string(data), "\n")
+		if err == nil && (first == "# "+units.Header || first == "// "+units.Header) {
 			d.left = append(d.left, name)
 		}
 		return err

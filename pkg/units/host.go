@@ -9,14 +9,11 @@ import (
 	"github.com/ryjen/dubnium/pkg/record"
 )
 
-// OperatorsGroup is the group whose members may ask for a mode.
-const OperatorsGroup = "dubnium"
-
 // sysusers is the text for systemd-sysusers.
 func sysusers() string {
 	return "# " + Header + "\n" +
 		"# The operators: polkit lets this group start mode-controller@.service, and nothing else of root's.\n" +
-		"g " + OperatorsGroup + " - -\n"
+		"g " + config.OperatorsGroup + " - -\n"
 }
 
 // folder is a folder that is there from the start of the machine.

@@ -82,8 +82,8 @@ type File struct {
 	Text string
 }
 
-// Render gives the text of every unit, and of the files for systemd-sysusers
-// and systemd-tmpfiles.
+// Render gives the text of every unit, and of the files for systemd-sysusers,
+// systemd-tmpfiles and polkit.
 func Render(cfg config.Config, p Paths) ([]File, error) {
 	var files []File
 	for _, u := range All(cfg, p) {
@@ -100,6 +100,7 @@ func Render(cfg config.Config, p Paths) ([]File, error) {
 	return append(files,
 		File{Path: "sysusers.d/dubnium.conf", Text: sysusers()},
 		File{Path: "tmpfiles.d/dubnium.conf", Text: folders},
+		File{Path: "polkit-1/rules.d/50-dubnium.rules", Text: polkit()},
 	), nil
 }
 

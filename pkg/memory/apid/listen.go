@@ -22,9 +22,6 @@ import (
 	"github.com/ryjen/dubnium/pkg/procinfo"
 )
 
-// operators is the group whose members may use the socket; sysusers makes it.
-const operators = "dubnium"
-
 // listen gives what the service accepts connections on: the sockets that
 // systemd passed (sd_listen_fds(3)), or those that the configuration names.
 func listen(cfg config.MemoryAPI) ([]net.Listener, error) {
@@ -111,18 +108,18 @@ func listenUnix(path string) (net.Listener, error) {
 
 // admit opens the socket to the operators' group.
 func admit(path string) error {
-	group, err := user.LookupGroup(operators)
+	group, err := user.LookupGroup(config.OperatorsGroup)
 	if err != nil {
 		return nil // no such group: the socket stays its owner's
 	}
 	gid, err := strconv.Atoi(group.Gid)
 	if err != nil {
-		return fmt.Errorf("read the id of the group %s: %w", operators, err)
+		return fmt.Errorf("read the id of the group %s: %w", config.OperatorsGroup, err)
 	}
 	if err := os.Chown(path, -1, gid); errors.Is(err, fs.ErrPermission) {
 		return nil // we are not in it
 	} else if err != nil {
-		return fmt.Errorf("give %s to the group %s: %w", path, operators, err)
+		return fmt.Errorf("give %s to the group %s: %w", path, config.OperatorsGroup, err)
 	}
 	return os.Chmod(path, 0o660)
 }
