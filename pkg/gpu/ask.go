@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -28,6 +29,16 @@ const askGrace = 50 * time.Millisecond
 
 // defaultWait bounds Ask when its context has no deadline.
 const defaultWait = 5 * time.Second
+
+// Program is the path of observe-gpu, which is installed beside the program
+// that runs.
+func Program() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the folder of %s: %w", Binary, err)
+	}
+	return filepath.Join(filepath.Dir(self), Binary), nil
+}
 
 // Ask runs observe-gpu, given by its absolute path, and reads its report. An
 // error says that there is none: the program is missing, crashed, printed
@@ -106,8 +117,9 @@ func output(ctx context.Context, binary string, args []string) (ended, error) {
 			err = errTooMuch
 		case ctx.Err() != nil:
 			err = fmt.Errorf("no answer in time: %w", ctx.Err())
-		case errors.As(err, &exit):
-			err = nil // the report says more
+		case errors.As(err, &exit), errors.Is(err, exec.ErrWaitDelay):
+			// The report says more, and a busy machine may be late to pass on its end.
+			err = nil
 		}
 		done <- result{ended{stdout.buf.Bytes(), stderr.buf.Bytes(), cmd.ProcessState}, err}
 	}()

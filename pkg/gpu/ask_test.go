@@ -35,6 +35,7 @@ func TestAsk(t *testing.T) {
 		"a report":               {"echo '" + small + "'", LibraryMissing, ""},
 		"a report and a code":    {"echo '" + small + "'; exit 20", LibraryMissing, ""},
 		"a report in many lines": {"printf '{\\n \"schema_version\": 1,\\n \"reason\": \"ok\"\\n}\\n'", OK, ""},
+		"a report, and a child":  {"sleep 60 & echo '" + small + "'", LibraryMissing, ""},
 		"words for people":       {"echo hello >&2; echo '" + small + "'", LibraryMissing, ""},
 		"nothing, and a crash":   {"echo 'the loader is unhappy' >&2; kill -SEGV $$", "", "the loader is unhappy"},
 		"rubbish":                {"echo hello", "", "invalid character"},

@@ -127,6 +127,47 @@ type GPU struct {
 // Has tells whether a fact was read; the name is one that Missing may hold.
 func (g GPU) Has(fact string) bool { return g.Reason != Suspended && !slices.Contains(g.Missing, fact) }
 
+// FreeMiB is the memory that nobody uses, and UsableMiB what there would be if
+// nobody did: neither counts what driver and firmware keep. False says that it
+// was not read.
+func (g GPU) FreeMiB() (free, usable uint64, ok bool) {
+	if !g.Has("memory") || g.MemoryUsedMiB == nil || g.MemoryTotalMiB == nil {
+		return 0, 0, false
+	}
+	usable = *g.MemoryTotalMiB
+	if g.MemoryReservedMiB != nil {
+		usable -= min(usable, *g.MemoryReservedMiB)
+	}
+	return usable - min(usable, *g.MemoryUsedMiB), usable, true
+}
+
+// Use is what one process holds of a GPU's memory.
+type Use struct {
+	PID  int    `json:"pid"`
+	Comm string `json:"comm,omitempty"`
+	// UsedMiB is nil where the driver does not tell, or tells what can't be.
+	UsedMiB *uint64 `json:"used_mib,omitempty"`
+}
+
+// Uses lists the processes, each once: one that is in several of NVML's lists
+// holds what the largest number says.
+func (g GPU) Uses() []Use {
+	uses := []Use{}
+	for _, p := range g.Processes {
+		if p.UsedMiB != nil && g.MemoryTotalMiB != nil && *p.UsedMiB > *g.MemoryTotalMiB {
+			p.UsedMiB = nil
+		}
+		i := slices.IndexFunc(uses, func(u Use) bool { return u.PID == p.PID })
+		switch {
+		case i < 0:
+			uses = append(uses, Use{p.PID, p.Comm, p.UsedMiB})
+		case uses[i].UsedMiB == nil || p.UsedMiB != nil && *p.UsedMiB > *uses[i].UsedMiB:
+			uses[i].UsedMiB = p.UsedMiB
+		}
+	}
+	return uses
+}
+
 // Kind is how a process uses a GPU.
 type Kind string
 

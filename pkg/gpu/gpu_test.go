@@ -287,3 +287,42 @@ func TestProgress(t *testing.T) {
 		t.Errorf("at the end: %+v", r)
 	}
 }
+
+func TestMemoryOfAGPU(t *testing.T) {
+	number := func(n uint64) *uint64 { return &n }
+	for name, tt := range map[string]struct {
+		g            GPU
+		free, usable uint64
+		ok           bool
+	}{
+		"with what the driver keeps": {GPU{Reason: OK, MemoryUsedMiB: number(100), MemoryTotalMiB: number(1000), MemoryReservedMiB: number(50)}, 850, 950, true},
+		"of an old driver":           {GPU{Reason: OK, MemoryUsedMiB: number(100), MemoryTotalMiB: number(1000)}, 900, 1000, true},
+		"full":                       {GPU{Reason: OK, MemoryUsedMiB: number(1000), MemoryTotalMiB: number(1000), MemoryReservedMiB: number(50)}, 0, 950, true},
+		"absurd":                     {GPU{Reason: OK, MemoryUsedMiB: number(1), MemoryTotalMiB: number(10), MemoryReservedMiB: number(50)}, 0, 0, true},
+		"not read":                   {GPU{Reason: Partial, Missing: []string{"memory"}}, 0, 0, false},
+		"asleep":                     {GPU{Reason: Suspended}, 0, 0, false},
+	} {
+		if free, usable, ok := tt.g.FreeMiB(); free != tt.free || usable != tt.usable || ok != tt.ok {
+			t.Errorf("%s: %d of %d, %v", name, free, usable, ok)
+		}
+	}
+	g := GPU{Reason: OK, MemoryTotalMiB: number(1000), Processes: []Process{
+		{1, "a", Graphics, number(10)},
+		{2, "b", Compute, nil},
+		{1, "a", Compute, number(30)},
+		{1, "a", MPS, nil},
+		{3, "c", Compute, number(1001)},
+		{2, "b", MPS, number(5)},
+	}}
+	want := []Use{{1, "a", number(30)}, {2, "b", number(5)}, {3, "c", nil}}
+	if diff := cmp.Diff(want, g.Uses()); diff != "" {
+		t.Errorf("uses (-want +got):\n%s", diff)
+	}
+}
+
+func TestProgramIsBesideTheOneThatRuns(t *testing.T) {
+	got, err := Program()
+	if err != nil || filepath.Base(got) != Binary || filepath.Dir(got) != filepath.Dir(os.Args[0]) {
+		t.Errorf("%q, %v; this is %s", got, err, os.Args[0])
+	}
+}

@@ -47,6 +47,7 @@ After a block, stop what the message names, or close it. When an audio server do
 		{Word: string(audio.ServerForeign), Class: guard.Error, Meaning: "somebody else than its user answers at an audio server's socket"},
 		{Word: string(audio.ServerDeaf), Class: guard.Error, Meaning: "PipeWire runs without pipewire-pulse, which is what can be asked"},
 	},
+	Window: func(c config.Config) time.Duration { return c.Guards.Audio.Settle.Std() },
 	Check: func(ctx context.Context, env guard.Env) guard.Verdict {
 		return checkAudio(ctx, env, audioSettle)
 	},

@@ -115,7 +115,7 @@ func TestAudioIdle(t *testing.T) {
 		"server hangs up":    told(fails(fakepulse.Close), "server-garbled", "EOF"),
 		"server of others":   {guard: d, host: "idle-desktop", change: listening(t, 1001, fakepulse.Script{}), reason: "server-foreign", message: "uid 1001 answers there, and not uid 1000"},
 		"server unseen":      {guard: d, host: "idle-desktop", change: func(h *hosts.Host) { adaRuns(h, 1603, "pipewire-pulse") }, reason: "source-hidden", message: "its socket can't be seen"},
-		"server not there":   {guard: d, host: "idle-desktop", change: func(h *hosts.Host) { adaRuns(h, 1601, "pipewire") }, reason: "server-not-askable", message: "pipewire (pid 1601)"},
+		"server not there":   {guard: d, host: "idle-desktop", change: func(h *hosts.Host) { adaRuns(h, 1601, "pipewire") }, reason: "server-not-askable", message: "pipewire (pid 1601): pipewire-pulse, which tells who plays, does not run: install it where it is missing, and start it as uid 1000: systemctl --user start pipewire-pulse"},
 		"PCM is a pipe":      {guard: d, host: "empty", change: func(h *hosts.Host) { h.Write(pcm, ""); fifo(pcm)(h) }, reason: "source-unreadable", message: pcm},
 		"PCM is garbled":     {guard: d, host: "empty", change: with(pcm, "\xff"), reason: "source-unreadable", message: pcm},
 		"no time for a look": {guard: d, host: "idle-desktop", within: silent, change: listening(t, 1000, fakepulse.Script{}), reason: "deadline", message: "no time for the second one", config: func(c *config.Config) { c.Guards.Audio.Settle = config.Duration(time.Minute) }},

@@ -37,6 +37,7 @@ After a block, wait or end what uses the processors; systemd-cgtop shows it. An 
 		{Word: "run-queue-short", Class: guard.Pass, Meaning: "the kernel accounts no pressure, and there are processors for the runnable tasks"},
 		{Word: "run-queue-long", Class: guard.Block, Meaning: "the kernel accounts no pressure, and more tasks stay runnable than there are processors"},
 	},
+	Window: func(c config.Config) time.Duration { return c.Guards.Load.Window.Std() },
 	Check: func(ctx context.Context, env guard.Env) guard.Verdict {
 		ev, err := lookAtLoad(ctx, env.Root, env.Config.Guards.Load)
 		if err != nil {

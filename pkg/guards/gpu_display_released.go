@@ -25,7 +25,7 @@ var GPUDisplayReleased = guard.Descriptor{
 	Question: "Has the display let go of every GPU?",
 	Manual: `Looks twice, guards.gpu.settle apart, and passes when both looks find the same: no process of a session, a login screen or the login path holds a graphics card, logind has closed its own descriptors, NVML lists no graphics process, and the memory in use on each GPU of hardware.presentGpus is down to guards.gpu.residual.
 
-Holders are found by the device numbers of what their descriptors and mappings lead to, DRM nodes (AMD and Intel cards too) and NVIDIA nodes alike. Services and programs in gpu.benignUnits and gpu.benignPrograms, and the compute workload, may stay. NVML is asked through observe-gpu, and only once nobody holds a card.
+Holders are found by the device numbers of what their descriptors and mappings lead to, DRM nodes (AMD and Intel cards too) and NVIDIA nodes alike. Where hardware.displayGpu is absent, no NVIDIA GPU has the display: holders of nothing but cards of other makers are then told, and keep nothing. Services and programs in gpu.benignUnits and gpu.benignPrograms, and the compute workload, may stay. NVML is asked through observe-gpu, and only once nobody holds a card.
 
 It needs root: what can't be read is an error, never a release. With hardware.presentGpus empty it passes, and its evidence says who was seen.
 
@@ -35,7 +35,7 @@ After a block, end what the message names: loginctl terminate-session ID for a s
 	Target: mode.Compute,
 	Reasons: []guard.Reason{
 		{Word: "no-gpu-configured", Class: guard.Pass, Meaning: "hardware.presentGpus is empty: there is no GPU to wait for"},
-		{Word: "released", Class: guard.Pass, Meaning: "nobody holds a graphics card"},
+		{Word: "released", Class: guard.Pass, Meaning: "nobody holds a graphics card that counts"},
 		{Word: "released-with-benign", Class: guard.Pass, Meaning: "only benign holders or the compute workload are left"},
 		{Word: "held-by-compositor", Class: guard.Block, Meaning: "a compositor or display server holds a card"},
 		{Word: "held-by-session", Class: guard.Block, Meaning: "another process of a person holds a card"},
@@ -48,6 +48,7 @@ After a block, end what the message names: loginctl terminate-session ID for a s
 		{Word: "gpu-missing", Class: guard.Error, Meaning: "a GPU of hardware.presentGpus was not found"},
 		{Word: "driver-unreadable", Class: guard.Error, Meaning: "the NVIDIA driver could not be asked, or not for all that is needed; the message says why"},
 	},
+	Window: func(c config.Config) time.Duration { return c.Guards.GPU.Settle.Std() },
 	Check: func(ctx context.Context, env guard.Env) guard.Verdict {
 		self, err := os.Executable()
 		if err != nil {
@@ -117,7 +118,7 @@ func checkRelease(ctx context.Context, env guard.Env, program string) guard.Verd
 			}
 		}
 		ev.Looks = append(ev.Looks, look)
-		v = judgeLook(look, state.scan, cfg)
+		v = judgeLook(look, state, cfg)
 		v.Evidence = ev
 		if err != nil && (v.Reason == "" || letGo(v)) {
 			v = guard.CannotSee(err, ev)
@@ -180,8 +181,10 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // cardState is what a look saw, for the decision.
 type cardState struct {
-	scan holders.Scan
+	scan holders.Scan // without others
 	who  holders.Who
+	// others hold no GPU of the configuration.
+	others []holders.Holder
 }
 
 // lookAtCards finds the cards and who holds them. Logind and systemd say who
@@ -216,6 +219,7 @@ func lookAtCards(ctx context.Context, env guard.Env, limit time.Duration) (relea
 	look.HolderCount, look.Processes, look.Descriptors = len(s.Holders), s.Processes, s.Descriptors
 	look.Unreadable, look.All = s.Unreadable, s.All
 	look.TookMS = float64(time.Since(start).Microseconds()) / 1000
+	state.scan.Holders, state.others = elsewhere(env.Config.Hardware, look.Cards, s.Holders)
 	return look, state, err
 }
 
@@ -283,7 +287,8 @@ func judgeHolders(scan holders.Scan) guard.Verdict {
 
 // judgeLook decides by one look; no reason means that it did not get as far as
 // a decision.
-func judgeLook(look releaseLook, scan holders.Scan, cfg config.Config) guard.Verdict {
+func judgeLook(look releaseLook, state cardState, cfg config.Config) guard.Verdict {
+	scan := state.scan
 	if v := judgeHolders(scan); v.Reason != "" {
 		return v
 	}
@@ -295,6 +300,9 @@ func judgeLook(look releaseLook, scan holders.Scan, cfg config.Config) guard.Ver
 	}
 	if stay := scan.Of(holders.Benign, holders.Workload, holders.Kernel); len(stay) > 0 {
 		return guard.Say("released-with-benign", nil, "only %s (%s) holds %s%s", stay[0].Process, stay[0].Class, stay[0].Held(), more(len(stay)-1))
+	}
+	if o := state.others; len(o) > 0 {
+		return guard.Say("released", nil, "nobody holds a GPU of hardware.presentGpus; %s holds %s, which is another card%s", o[0].Process, o[0].Held(), more(len(o)-1))
 	}
 	return guard.Say("released", nil, "nobody holds a graphics card")
 }

@@ -59,7 +59,7 @@ func TestJudgeMemory(t *testing.T) {
 		{1 << 20, config.GiB, "enough"},
 		{1<<20 - 1, config.GiB, "memory-low"},
 	} {
-		v := judgeMemory(procinfo.Memory{MemTotalKiB: 1 << 26, MemAvailableKiB: tt.availableKiB}, tt.need, mode.Compute)
+		v, _ := judgeMemory(procinfo.Memory{MemTotalKiB: 1 << 26, MemAvailableKiB: tt.availableKiB}, tt.need, mode.Compute)
 		witness(t, MemoryHeadroom, v.Reason)
 		if v.Reason != tt.want {
 			t.Errorf("%d KiB for %v: %s, want %s", tt.availableKiB, tt.need, v.Reason, tt.want)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/jobs"
@@ -32,6 +34,7 @@ After a block, finish or end what the message names. An operator who knows bette
 		{Word: "remote-session", Class: guard.Block, Meaning: "somebody works from another machine"},
 		{Word: "terminal-working", Class: guard.Block, Meaning: "a program runs in a terminal, and the configuration counts that"},
 	},
+	Window: func(c config.Config) time.Duration { return c.Guards.Jobs.Window.Std() },
 	Check: func(ctx context.Context, env guard.Env) guard.Verdict {
 		policy := env.Config.Guards.Jobs
 		sight, err := jobs.Look(ctx, env.Root, policy)

@@ -3,6 +3,8 @@ package vllm
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -135,4 +137,54 @@ func labelsEnd(s string) int {
 		}
 	}
 	return -1
+}
+
+// Bounds of the list of models. Adapters that were loaded count as models.
+const (
+	maxModels    = 64
+	maxModelName = 256 // bytes
+)
+
+// Models lists the names that clients may ask the server for, in its order and
+// at most 64 of them: the model's own, and those of its adapters.
+func Models(ctx context.Context, addr string) ([]string, error) {
+	r, err := get(ctx, addr, "/v1/models")
+	if err != nil {
+		return nil, err
+	}
+	if r.status != 200 {
+		return nil, fmt.Errorf("ask vLLM at %s: %w", addr, &StatusError{"/v1/models", r.status})
+	}
+	names, err := parseModels(r.body)
+	if err != nil {
+		return nil, fmt.Errorf("read the models of vLLM at %s: %w", addr, err)
+	}
+	return names, nil
+}
+
+// parseModels reads the names from a list of models. An item that has none, or
+// one that is no name, is passed over, and so is whatever else there is.
+func parseModels(body []byte) ([]string, error) {
+	var list struct {
+		Data *[]json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, err
+	}
+	if list.Data == nil {
+		return nil, errors.New("the answer holds no list (data)")
+	}
+	names := []string{}
+	for _, raw := range *list.Data {
+		var item struct {
+			ID string `json:"id"`
+		}
+		if json.Unmarshal(raw, &item) != nil || item.ID == "" || len(item.ID) > maxModelName {
+			continue
+		}
+		if names = append(names, item.ID); len(names) == maxModels {
+			break
+		}
+	}
+	return names, nil
 }

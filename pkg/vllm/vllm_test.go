@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -118,6 +121,9 @@ func TestNobodyListens(t *testing.T) {
 	}
 	if _, err := Metrics(t.Context(), addr); !refused(err) {
 		t.Errorf("Metrics: got %v", err)
+	}
+	if _, err := Models(t.Context(), addr); !refused(err) {
+		t.Errorf("Models: got %v", err)
 	}
 }
 
@@ -286,6 +292,55 @@ func FuzzResponse(f *testing.F) {
 		r, err := readResponse(bytes.NewReader(data))
 		if err == nil && (r.status < 100 || r.status > 999 || len(r.body) > len(data)) {
 			t.Fatalf("status %d with %d bytes out of %d", r.status, len(r.body), len(data))
+		}
+	})
+}
+
+func TestModels(t *testing.T) {
+	many := func(n int) string {
+		return `{"data":[` + strings.TrimSuffix(strings.Repeat(`{"id":"m"},`, n), ",") + `]}`
+	}
+	for name, tt := range map[string]struct {
+		body string
+		want []string // nil for an error
+	}{
+		"as vLLM has it":   {`{"object":"list","data":[{"id":"coder","object":"model","created":1,"owned_by":"vllm","root":"/m/coder","parent":null,"max_model_len":4096,"permission":[{}]}]}`, []string{"coder"}},
+		"with adapters":    {`{"data":[{"id":"coder"},{"id":"coder-sql","parent":"coder"}]}`, []string{"coder", "coder-sql"}},
+		"none":             {`{"data":[]}`, []string{}},
+		"of another kind":  {`{"object":7,"data":[7,null,"x",{"id":7},{"name":"x"},{"id":""},{"id":"m","id2":[]}],"more":{}}`, []string{"m"}},
+		"a name too long":  {`{"data":[{"id":"` + strings.Repeat("x", 257) + `"},{"id":"m"}]}`, []string{"m"}},
+		"very many":        {many(5000), slices.Repeat([]string{"m"}, 64)},
+		"no list":          {`{"object":"list"}`, nil},
+		"null":             {`{"data":null}`, nil},
+		"another document": {`["m"]`, nil},
+		"a page":           {`<html>`, nil},
+		"half of it":       {many(3)[:20], nil},
+		"nothing":          {``, nil},
+	} {
+		got, err := Models(t.Context(), serve(t, text("HTTP/1.1 200 OK\r\n\r\n"+tt.body)))
+		if diff := cmp.Diff(tt.want, got); diff != "" || (err == nil) != (tt.want != nil) {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+	var status *StatusError
+	if _, err := Models(t.Context(), serve(t, text("HTTP/1.1 401 Unauthorized\r\n\r\n"))); !errors.As(err, &status) || status.Status != 401 {
+		t.Errorf("with a key that it asks for: %v", err)
+	}
+}
+
+func FuzzParseModels(f *testing.F) {
+	for _, s := range []string{`{"data":[{"id":"m"},{"id":7}]}`, `{"data":null}`, "[]", ""} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		names, err := parseModels(data)
+		if (names == nil) != (err != nil) || len(names) > maxModels {
+			t.Errorf("%q, %v", names, err)
+		}
+		for _, n := range names {
+			if n == "" || len(n) > maxModelName {
+				t.Errorf("the name %q", n)
+			}
 		}
 	})
 }

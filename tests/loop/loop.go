@@ -43,13 +43,21 @@ hostPressurePct = 100
 // VLLM is how the stand-in vLLM behaves unless a test says otherwise.
 const VLLM = `{"load_ms": 500}`
 
+// What the stand-in is given for a model: a bundle with a tensor of one byte.
+const (
+	model   = "/var/lib/dubnium/models/demo"
+	weights = "\x35\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}` + "w"
+)
+
 // Options describes a machine with Dubnium on it. A file in more replaces the
 // one of the same path.
 func Options(more ...machine.File) machine.Options {
 	files := []machine.File{
 		{Path: "/etc/dubnium/dubnium.toml", Content: Config},
 		{Path: "/etc/dubnium-fake-vllm.json", Content: VLLM},
-		{Path: "/var/lib/dubnium/models/demo/config.json", Content: "{}\n"},
+		{Path: model + "/config.json", Content: "{}\n"},
+		{Path: model + "/tokenizer.json", Content: "{}\n"},
+		{Path: model + "/model.safetensors", Content: weights},
 	}
 	dist := filepath.Join(repository(), "dist")
 	return machine.Options{

@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ryjen/dubnium/pkg/vllm"
 )
 
 func TestParseArgs(t *testing.T) {
@@ -82,6 +85,10 @@ func TestAnswers(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(body), &list); err != nil || list.Object != "list" || len(list.Data) != 1 || list.Data[0].ID != "m" || list.Data[0].Root != "org/m" {
 		t.Errorf("/v1/models: %s, %v", body, err)
+	}
+	// Dubnium's own client understands it.
+	if names, err := vllm.Models(t.Context(), strings.TrimPrefix(web.URL, "http://")); err != nil || !slices.Equal(names, []string{"m"}) {
+		t.Errorf("the models are %q, %v", names, err)
 	}
 	if code, body := post(t, web.URL, "other"); code != 404 || !strings.Contains(body, "does not exist") {
 		t.Errorf("another model: %d %s", code, body)
