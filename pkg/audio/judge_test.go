@@ -209,6 +209,30 @@ func TestWorst(t *testing.T) {
 	}
 }
 
+// TestWhoseItIs holds that a finding has a user's number exactly where its
+// process was seen: 0 would be root.
+func TestWhoseItIs(t *testing.T) {
+	if f := by(Process{PID: 7, Comm: "reaper", UID: 1000}, Finding{}); f.UID == nil || *f.UID != 1000 || f.Program != "reaper" || f.PID != 7 {
+		t.Errorf("a process that was seen: %+v", f)
+	}
+	if f := by(Process{PID: 7}, Finding{Program: "told"}); f.UID != nil || f.Program != "told" || f.PID != 7 {
+		t.Errorf("a process that was not seen: %+v", f)
+	}
+}
+
+// TestJackAnswersForItsOwnDevice holds that what a JACK server tells is about
+// the device that it has open, and about no other program's.
+func TestJackAnswersForItsOwnDevice(t *testing.T) {
+	jack := Server{Process: Process{PID: 80, Comm: "jackd"}, Kind: Jack, Clients: []string{"ardour"}}
+	own, others := Substream{Owner: jack.Process}, Substream{Owner: Process{PID: 4242, Comm: "reaper"}}
+	if answers, asked := answersFor(own, []Server{jack}); !answers || !asked {
+		t.Errorf("its own device: answers %v, asked %v", answers, asked)
+	}
+	if answers, asked := answersFor(others, []Server{jack}); answers || asked {
+		t.Errorf("another program's device: answers %v, asked %v", answers, asked)
+	}
+}
+
 func TestTell(t *testing.T) {
 	usb := Card{Index: 2, ID: "USB", Name: "Scarlett"}
 	s := Snapshot{

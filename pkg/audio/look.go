@@ -85,11 +85,12 @@ func (s *Snapshot) ask(ctx context.Context, root hostfs.Root, f found, timeout t
 			continue
 		}
 		asked[p.UID] = true
-		s.add(&SourceError{Deaf, p.String(), errors.New("pipewire-pulse does not run, which is what tells who plays (systemctl --user start pipewire-pulse)")})
+		whom := cmp.Or(userName(root, p.UID), fmt.Sprintf("uid %d", p.UID))
+		s.add(&SourceError{Deaf, p.String(), fmt.Errorf("pipewire-pulse, which tells who plays, does not run: install it where it is missing, and start it as %s: systemctl --user start pipewire-pulse", whom)})
 	}
 	for _, p := range f.jack {
 		server := Server{Process: p, Kind: Jack}
-		clients, err := within(ctx, func() ([]string, error) { return jackClients(root, p.UID) })
+		clients, err := within(ctx, func() ([]string, error) { return jackClients(root, p) })
 		if err != nil {
 			s.add(sourceError(fileTrouble(err), p.String(), err))
 		}

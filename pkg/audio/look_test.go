@@ -117,6 +117,14 @@ func TestLookProblems(t *testing.T) {
 		{name: "JACK with a client", names: []string{"jackd"}, setUp: func(t *testing.T, root hostfs.Root) {
 			add(t, root, map[string]string{"/dev/shm/jack_sem." + itoa(os.Getuid()) + "_default_ardour": ""})
 		}, want: []Kind{JackAudio}},
+		{name: "JACK with a client, whose semaphore it has mapped", names: []string{"jackd"}, setUp: func(t *testing.T, root hostfs.Root) {
+			name := "/dev/shm/jack_sem." + itoa(os.Getuid()) + "_default_ardour"
+			add(t, root, map[string]string{name: "", "/proc/100/maps": "7f00-7f01 rw-s 00000000 00:19 7   " + name + "\n"})
+		}, want: []Kind{JackAudio}},
+		{name: "JACK with what a client left", names: []string{"jackd"}, setUp: func(t *testing.T, root hostfs.Root) {
+			name := "/dev/shm/jack_sem." + itoa(os.Getuid()) + "_default_ardour"
+			add(t, root, map[string]string{name: "", "/proc/100/maps": "7f00-7f01 rw-s 00000000 00:19 7   " + name + "2\n"})
+		}, want: []Kind{JackIdle}},
 		{name: "no /proc", setUp: func(t *testing.T, root hostfs.Root) {
 			if err := os.RemoveAll(root.Path("/proc")); err != nil {
 				t.Fatal(err)

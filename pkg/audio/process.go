@@ -140,15 +140,29 @@ func matches(pattern, comm string) bool {
 // in /dev/shm: PREFIX UID_SERVER_CLIENT.
 var jackPrefixes = []string{"jack_sem.", "sem.jack_sem."}
 
+// maxMaps bounds what is read of a JACK server's mappings.
+const maxMaps = 4 << 20
+
 // jackClients lists the clients of a user's JACK server, without those that
-// the server makes itself.
-func jackClients(root hostfs.Root, uid int) ([]string, error) {
+// the server makes itself. A server has the semaphores of its clients mapped;
+// those that a killed one left behind are nobody's. Where the mappings can't be
+// read, every semaphore counts.
+func jackClients(root hostfs.Root, server Process) ([]string, error) {
 	const shm = "/dev/shm"
 	names, err := root.ReadDirNames(shm)
 	if err != nil {
 		return nil, err
 	}
-	return parseJackClients(names, uid), nil
+	if maps, err := root.ReadLimited(path.Join("/proc", strconv.Itoa(server.PID), "maps"), maxMaps); err == nil {
+		names = slices.DeleteFunc(names, func(name string) bool { return !mapped(maps, name) })
+	}
+	return parseJackClients(names, server.UID), nil
+}
+
+// mapped tells whether a file of that name is among a process's mappings
+// (proc_pid_maps(5)), in whatever folder: a mount namespace may show another.
+func mapped(maps []byte, name string) bool {
+	return bytes.Contains(maps, []byte("/"+name+"\n"))
 }
 
 func parseJackClients(names []string, uid int) []string {

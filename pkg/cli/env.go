@@ -25,6 +25,8 @@ type Env struct {
 	Width       int  // of the terminal in columns; 80 when there is none
 
 	Getenv func(string) string
+
+	terminal io.Writer // stdout itself: it may be asked for its size again
 }
 
 // Logf says what is done and why, on stderr, with --verbose only.

@@ -43,6 +43,14 @@ const (
 	Cyan   Style = "36"
 )
 
+// And is both styles at once.
+func (s Style) And(other Style) Style {
+	if s == "" || other == "" {
+		return s + other
+	}
+	return s + ";" + other
+}
+
 // Paint sets text in a style when colours are allowed, else returns it as it is.
 func (e *Env) Paint(s Style, text string) string {
 	if !e.Colour || text == "" {

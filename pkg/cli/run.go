@@ -57,9 +57,9 @@ func Execute(p Program, args []string, stdin io.Reader, stdout, stderr io.Writer
 // ExecuteContext is Execute below a context.
 func ExecuteContext(ctx context.Context, p Program, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) (code exitcode.Code) {
 	out := &result{to: stdout}
-	r := &runner{program: p, out: out, terminal: stdout, env: &Env{
+	r := &runner{program: p, out: out, env: &Env{
 		Name: p.Name, Stdin: stdin, Stdout: out, Stderr: stderr,
-		Config: DefaultConfig, Width: defaultWidth, Getenv: getenv,
+		Config: DefaultConfig, Width: defaultWidth, Getenv: getenv, terminal: stdout,
 	}}
 	defer func() {
 		if v := recover(); v != nil {
@@ -71,10 +71,9 @@ func ExecuteContext(ctx context.Context, p Program, args []string, stdin io.Read
 
 // runner is one run of a program.
 type runner struct {
-	program  Program
-	env      *Env
-	out      *result
-	terminal io.Writer // stdout itself: it may be asked for its width
+	program Program
+	env     *Env
+	out     *result
 }
 
 // run gives the error that the program ends with; bad usage has its code by
@@ -84,7 +83,7 @@ func (r *runner) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("build the grammar of %s: %w", r.program.Name, err)
 	}
-	k.Stdout, k.Stderr = r.terminal, r.env.Stderr
+	k.Stdout, k.Stderr = r.env.terminal, r.env.Stderr
 	kctx, done, err := parse(k, args)
 	if done {
 		return nil
@@ -119,9 +118,9 @@ func (r *runner) run(ctx context.Context, args []string) error {
 func (r *runner) look(base *Base) error {
 	e := r.env
 	e.Root, e.Verbose = base.Root, base.Verbose
-	e.Terminal, e.Interactive = isTerminal(r.terminal), isTerminal(e.Stderr)
+	e.Terminal, e.Interactive = isTerminal(e.terminal), isTerminal(e.Stderr)
 	e.Colour = colourAllowed(e.Terminal, e.Getenv)
-	e.Width = width(r.terminal, e.Getenv)
+	e.Width = width(e.terminal, e.Getenv)
 	if m, ok := r.program.Model.(interface{ configFlag() *Flags }); ok && m.configFlag().Config != "" {
 		e.Config, e.ConfigGiven = m.configFlag().Config, true
 	}

@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	defaultWidth = 80
-	minWidth     = 20 // below this nothing that we print can be read
+	defaultWidth  = 80
+	minWidth      = 20 // below this nothing that we print can be read
+	defaultHeight = 24
+	minHeight     = 4
 )
 
 // isTerminal tells whether w writes to a terminal.
@@ -42,6 +44,16 @@ func width(w io.Writer, getenv func(string) string) int {
 		return minWidth
 	}
 	return cols
+}
+
+// height is the number of rows of w: what the terminal says, else 24.
+func height(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Row > 0 {
+			return max(minHeight, int(size.Row))
+		}
+	}
+	return defaultHeight
 }
 
 // colourAllowed is the usual rule: a terminal, one that can, and no NO_COLOR

@@ -68,6 +68,9 @@ type Descriptor struct {
 	// Wait, where there is something to wait for, makes the guard take --wait,
 	// and says how long it then waits at most for a pass.
 	Wait func(config.Config) time.Duration
+	// Window, where the guard watches something for a while, says for how long
+	// it does before it can pass. Callers start the longest first.
+	Window func(config.Config) time.Duration
 	// Check looks and decides. It observes ctx, which carries the deadline.
 	Check func(ctx context.Context, env Env) Verdict
 }

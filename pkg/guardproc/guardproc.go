@@ -5,11 +5,13 @@ package guardproc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +33,8 @@ type Command struct {
 	// Extra is what the guard gets beyond the deadline of all, because it was
 	// told to wait for something.
 	Extra time.Duration
+	// Window is how long the guard watches before it can pass.
+	Window time.Duration
 	// Site marks a guard that the site brought: it is hard unless its own line
 	// says "hard": false.
 	Site bool
@@ -51,12 +55,20 @@ const grace = 50 * time.Millisecond
 
 // All runs the commands at the same time and gives their results in order. A
 // command gets deadline to answer, and is killed with all of its children
-// shortly after.
+// shortly after. Starting a program is work that the others wait for, so those
+// that watch the longest are started first.
 func All(ctx context.Context, commands []Command, target mode.Mode, deadline time.Duration) []guard.Result {
 	results := make([]guard.Result, len(commands))
+	order := make([]int, len(commands))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(commands[b].Window, commands[a].Window) })
 	var all sync.WaitGroup
-	for i, c := range commands {
-		all.Go(func() { results[i] = Run(ctx, c, target, deadline) })
+	for _, i := range order {
+		start := time.Now()
+		p, err := launch(commands[i].Argv)
+		all.Go(func() { results[i] = commands[i].follow(ctx, p, err, target, start, deadline) })
 	}
 	all.Wait()
 	return results
@@ -65,13 +77,18 @@ func All(ctx context.Context, commands []Command, target mode.Mode, deadline tim
 // Run runs one command.
 func Run(ctx context.Context, c Command, target mode.Mode, deadline time.Duration) guard.Result {
 	start := time.Now()
+	p, err := launch(c.Argv)
+	return c.follow(ctx, p, err, target, start, deadline)
+}
+
+// follow waits for what launch has started at start, or could not start.
+func (c Command) follow(ctx context.Context, p *process, err error, target mode.Mode, start time.Time, deadline time.Duration) guard.Result {
 	deadline += c.Extra
-	bounded, cancel := context.WithTimeout(ctx, deadline+grace)
+	bounded, cancel := context.WithDeadline(ctx, start.Add(deadline+grace))
 	defer cancel()
 	fail := func(reason, format string, args ...any) guard.Result {
 		return c.failed(target, start, reason, fmt.Sprintf(format, args...))
 	}
-	p, err := launch(c.Argv)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return fail(NoProgram, "%s is not installed", c.Argv[0])

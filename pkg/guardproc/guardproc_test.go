@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -265,5 +267,29 @@ func TestEnvironment(t *testing.T) {
 	want := "PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/other"
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestLongestWindowFirst holds that what watches the longest is started first,
+// by the numbers that the processes got.
+func TestLongestWindowFirst(t *testing.T) {
+	var commands []Command
+	for _, window := range []time.Duration{0, time.Second, 0, 3 * time.Second, 2 * time.Second} {
+		c := shell(t, "printf '%s\\n' '"+strings.Replace(passing, "fine", "'$$'", 1)+"'")
+		c.Window = window
+		commands = append(commands, c)
+	}
+	results := All(t.Context(), commands, mode.Compute, 20*time.Second)
+	order := []int{0, 1, 2, 3, 4}
+	number := func(i int) int {
+		n, err := strconv.Atoi(results[i].Reason)
+		if err != nil {
+			t.Fatalf("%+v", results[i])
+		}
+		return n
+	}
+	slices.SortFunc(order, func(a, b int) int { return number(a) - number(b) })
+	if want := []int{3, 4, 1, 0, 2}; !slices.Equal(order, want) {
+		t.Errorf("started in the order %v, want %v", order, want)
 	}
 }

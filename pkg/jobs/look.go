@@ -38,13 +38,14 @@ func Look(ctx context.Context, root hostfs.Root, policy config.GuardJobs) (Sight
 	if err != nil {
 		return s, err
 	}
+	end := time.Now().Add(policy.Window.Std()) // what else there is to read is read meanwhile
 	s.Locks, err = collect.Within(ctx, locksFile, func() ([]Lock, error) { return Locks(root, policy.LockFiles) })
 	errs = append(errs, err)
 	if s.Users, err = users(root); err != nil {
 		errs = append(errs, err)
 	}
 	if len(first.usages) > 0 {
-		if err := sleep(ctx, policy.Window.Std()); err != nil {
+		if err := sleep(ctx, time.Until(end)); err != nil {
 			return s, fmt.Errorf("wait for the second look at processor time: %w", err)
 		}
 	}

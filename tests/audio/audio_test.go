@@ -206,6 +206,7 @@ func TestAudioIdle(t *testing.T) {
 	})
 	t.Run("who asks", func(t *testing.T) { testAskers(t, d) })
 	t.Run("servers in trouble", func(t *testing.T) { testTrouble(t, d) })
+	t.Run("JACK alone", func(t *testing.T) { testJACK(t, d) })
 	t.Run("PulseAudio", func(t *testing.T) { testPulseAudio(t, d) })
 }
 
@@ -313,10 +314,13 @@ func testTrouble(t *testing.T, d desk) {
 	})
 	t.Run("PipeWire alone", func(t *testing.T) {
 		d.must(t, "systemctl", "--user", "stop", "pipewire-pulse.service")
-		d.becomes(t, 20, "server-not-askable", "pipewire-pulse does not run")
+		d.runs(t, "case", "pw-play", "/usr/share/tone.wav") // which PipeWire plays all the same
+		got := d.becomes(t, 20, "server-not-askable", "pipewire-pulse, which tells who plays, does not run")
 		d.untouched(t, "pipewire-pulse.service")
-		d.must(t, "systemctl", "--user", "start", "pipewire-pulse.service")
-		d.becomes(t, 0, "idle", "")
+		// What the message says to do helps.
+		_, remedy, _ := strings.Cut(got.Message, "as tester: ")
+		d.must(t, strings.Fields(remedy)...)
+		d.becomes(t, 10, "playback", "of tester plays on Speakers")
 	})
 	t.Run("gone, with their sockets", func(t *testing.T) {
 		d.must(t, append([]string{"systemctl", "--user", "stop"}, servers...)...)

@@ -2,10 +2,10 @@
 // that tell the same facts, and prints a table. It judges nothing: only what
 // could not be measured is a failure.
 //
-//	bench DRIVER FACTS
+//	bench DRIVER FACTS SCAN
 //
-// DRIVER is the program of tests/bench/driver, FACTS the script facts.sh; both
-// are put into the machine.
+// DRIVER is the program of tests/bench/driver, FACTS the script facts.sh, SCAN
+// the benchmarks of pkg/gpu/holders, built; all are put into the machine.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/config"
-	"github.com/ryjen/dubnium/pkg/guards"
+	"github.com/ryjen/dubnium/pkg/guardproc"
 	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/record"
@@ -38,24 +38,26 @@ const (
 const (
 	driverPath = "/usr/lib/dubnium-test/driver"
 	factsPath  = "/usr/lib/dubnium-test/facts.sh"
+	scanPath   = "/usr/lib/dubnium-test/scan"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "bench: usage: bench DRIVER FACTS")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "bench: usage: bench DRIVER FACTS SCAN")
 		os.Exit(1)
 	}
-	if err := run(ctx, os.Args[1], os.Args[2]); err != nil {
+	if err := run(ctx, map[string]string{driverPath: os.Args[1], factsPath: os.Args[2], scanPath: os.Args[3]}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, driver, facts string) (err error) {
-	var files []machine.File
-	for path, from := range map[string]string{driverPath: driver, factsPath: facts} {
+// run measures with these files of ours, by their paths in the machine.
+func run(ctx context.Context, ours map[string]string) (err error) {
+	files := []machine.File{{Path: "/etc/pipewire/pipewire.conf.d/50-devices.conf", Content: speakers}}
+	for path, from := range ours {
 		data, err := os.ReadFile(from)
 		if err != nil {
 			return err
@@ -74,7 +76,7 @@ func run(ctx context.Context, driver, facts string) (err error) {
 		return errors.New(r.String())
 	}
 	b := bench{m: m, out: os.Stdout}
-	return errors.Join(b.looks(ctx), b.guards(ctx), b.roundTrips(ctx), b.controller(ctx))
+	return errors.Join(b.looks(ctx), b.guards(ctx), b.typed(ctx), b.scan(ctx), b.roundTrips(ctx), b.controller(ctx))
 }
 
 type bench struct {
@@ -90,8 +92,9 @@ type (
 		Series []series `json:"series"`
 	}
 	series struct {
-		Name     string     `json:"name"`
-		Commands [][]string `json:"commands"`
+		Name     string              `json:"name"`
+		Commands [][]string          `json:"commands"`
+		Guards   []guardproc.Command `json:"guards,omitempty"`
 	}
 	outcome struct {
 		Series []measured `json:"series"`
@@ -159,43 +162,6 @@ func (b bench) looks(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// guards measures the guards of desktop -> compute, one by one and all at once.
-func (b bench) guards(ctx context.Context) error {
-	var list []series
-	together := series{Name: "all at once"}
-	for _, name := range mode.Find(mode.Desktop.State(), mode.Compute).Guards {
-		d, found := guards.Find(name)
-		if !found {
-			return fmt.Errorf("the guard %s of the transition is none of ours", name)
-		}
-		argv := []string{d.Binary(), "--target", string(mode.Compute)}
-		list = append(list, series{Name: d.Binary(), Commands: [][]string{argv}})
-		together.Commands = append(together.Commands, argv)
-	}
-	out, err := b.measure(ctx, append(list, together)...)
-	if err != nil {
-		return fmt.Errorf("measure the guards: %w", err)
-	}
-	b.printf("\nThe guards of desktop -> compute, %d runs of each\n", runs)
-	b.printf("  %-36s %8s %8s %8s %10s\n", "", "median", "minimum", "CPU", "peak RSS")
-	var slowest, sum float64
-	var errs error
-	for i, s := range out.Series {
-		b.printf("  %-36s %5.1f ms %5.1f ms %5.1f ms %6s MiB\n", s.Name, median(s.TookMS), least(s.TookMS), median(s.CPUMS), out.rss(s))
-		if i < len(list) {
-			slowest, sum = max(slowest, median(s.TookMS)), sum+median(s.TookMS)
-		}
-		for _, code := range s.Codes {
-			if code >= 20 {
-				errs = errors.Join(errs, fmt.Errorf("%s exited %d", s.Name, code))
-			}
-		}
-	}
-	all := median(out.Series[len(list)].TookMS)
-	b.printf("  all at once to the slowest alone: %.1f : 1; to one after the other: %.2f : 1\n", all/slowest, all/sum)
-	return errs
 }
 
 // roundTrips counts how often mode status waits for the bus.

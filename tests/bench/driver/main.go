@@ -4,12 +4,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
 	"time"
+
+	"github.com/ryjen/dubnium/pkg/guardproc"
+	"github.com/ryjen/dubnium/pkg/mode"
 )
 
 // Job is what to measure.
@@ -20,10 +24,12 @@ type Job struct {
 }
 
 // Series is what is measured as one: commands that are started at once. A run
-// lasts until the last of them has ended.
+// lasts until the last of them has ended. Guards are started as the controller
+// starts them; their commands begin with absolute paths.
 type Series struct {
-	Name     string     `json:"name"`
-	Commands [][]string `json:"commands"`
+	Name     string              `json:"name"`
+	Commands [][]string          `json:"commands"`
+	Guards   []guardproc.Command `json:"guards"`
 }
 
 // Outcome is what was measured. A child's peak memory is never less than its
@@ -60,6 +66,10 @@ func run() error {
 		for j, s := range job.Series {
 			m := &out.Series[j]
 			m.Name = s.Name
+			if s.Guards != nil {
+				m.together(s.Guards, i >= job.Warmup)
+				continue
+			}
 			if err := m.once(s.Commands, i >= job.Warmup); err != nil {
 				return err
 			}
@@ -102,6 +112,30 @@ func (m *Measured) once(commands [][]string, counts bool) error {
 		m.TookMS, m.CPUMS = append(m.TookMS, ms(took)), append(m.CPUMS, ms(cpu))
 	}
 	return nil
+}
+
+// together runs guards as the controller does. The peak memory is not told.
+func (m *Measured) together(guards []guardproc.Command, counts bool) {
+	before := childrenCPU()
+	start := time.Now()
+	results := guardproc.All(context.Background(), guards, mode.Compute, 5*time.Second)
+	took := time.Since(start)
+	m.Codes = []int{}
+	for _, r := range results {
+		m.Codes = append(m.Codes, int(r.Code))
+	}
+	if counts {
+		m.TookMS, m.CPUMS = append(m.TookMS, ms(took)), append(m.CPUMS, ms(childrenCPU()-before))
+	}
+}
+
+// childrenCPU is the time that all children that have ended used.
+func childrenCPU() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
