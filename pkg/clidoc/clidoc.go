@@ -149,7 +149,8 @@ func flagOf(f *kong.Flag) value {
 func valueOf(k *kong.Value) value {
 	v := value{name: k.Name, help: cli.ValueHelp(k), optional: !k.Required, repeated: k.IsCumulative()}
 	if k.Enum != "" {
-		v.enum = k.EnumSlice()
+		// The empty choice is that of a flag that was not given.
+		v.enum = slices.DeleteFunc(k.EnumSlice(), func(s string) bool { return s == "" })
 	}
 	switch k.Tag.Type {
 	case "path", "existingfile", "existingdir", "filecontent":

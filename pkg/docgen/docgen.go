@@ -23,6 +23,10 @@ import (
 	"github.com/ryjen/dubnium/pkg/gpu/observegpu"
 	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/guards"
+	"github.com/ryjen/dubnium/pkg/memory/aimemory"
+	"github.com/ryjen/dubnium/pkg/memory/apid"
+	"github.com/ryjen/dubnium/pkg/memory/mcp"
+	"github.com/ryjen/dubnium/pkg/memory/workerd"
 	"github.com/ryjen/dubnium/pkg/programs"
 	"github.com/ryjen/dubnium/pkg/unitgen"
 )
@@ -55,6 +59,7 @@ func Programs() []cli.Program { return programsWith(guards.All()) }
 func programsWith(registry []guard.Descriptor) []cli.Program {
 	// Its words are asked for, not the driver: that would need cgo.
 	all := append(programs.All(), observegpu.Program(nil), unitgen.Program(), Program())
+	all = append(all, aimemory.Program(), apid.Program(), workerd.Program(), mcp.Program())
 	for _, d := range registry {
 		all = append(all, cli.GuardProgram(d))
 	}

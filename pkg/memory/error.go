@@ -2,6 +2,7 @@ package memory
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -13,6 +14,10 @@ var (
 	ErrVersion = errors.New("it has changed since it was read: read it again")
 	// ErrConflict is a request that contradicts what is stored.
 	ErrConflict = errors.New("it contradicts what is stored")
+	// ErrKeyReused is an idempotency key that came with another request before.
+	ErrKeyReused = fmt.Errorf("the idempotency key was used for another request: %w", ErrConflict)
+	// ErrTooLarge is content beyond the bound that is configured.
+	ErrTooLarge = errors.New("it is larger than this service takes")
 	// ErrUnavailable is a database that does not answer.
 	ErrUnavailable = errors.New("the database does not answer")
 )

@@ -1,0 +1,89 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/ryjen/dubnium/pkg/memory"
+)
+
+// httpError is an error of HTTP's own.
+type httpError struct {
+	status        int
+	code, message string
+}
+
+// Error is the message.
+func (e *httpError) Error() string { return e.message }
+
+// The errors that HTTP adds to those of package memory.
+var (
+	errPath         = &httpError{http.StatusNotFound, "not-found", "there is nothing at this path: /openapi.json lists what there is"}
+	errMethod       = &httpError{http.StatusMethodNotAllowed, "method", "this path has other methods: the header Allow lists them"}
+	errHost         = &httpError{http.StatusMisdirectedRequest, "host", "the service answers to its own name only: ask 127.0.0.1, ::1 or localhost"}
+	errContentType  = &httpError{http.StatusUnsupportedMediaType, "unsupported-media-type", "the body must be JSON: send Content-Type: application/json"}
+	errLinesType    = &httpError{http.StatusUnsupportedMediaType, "unsupported-media-type", "the body must be JSON lines: send Content-Type: application/x-ndjson"}
+	errPrecondition = &httpError{http.StatusPreconditionRequired, "precondition-required", "say which version is meant: send If-Match with the ETag that was read, or * for any"}
+	errFault        = &httpError{http.StatusInternalServerError, "internal", "the service failed: its journal says more"}
+	errCondition    = &httpError{http.StatusPreconditionFailed, "version", memory.ErrVersion.Error()}
+)
+
+// fail answers with an error.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, body := a.failure(r, err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	text, err := json.Marshal(memory.Failure{Error: body})
+	if err != nil {
+		text = []byte(`{"error":{"code":"internal","message":"the service failed"}}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Del("ETag")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}
+
+// failure gives the status and the body that an error stands for.
+func (a *API) failure(r *http.Request, err error) (int, memory.FailureBody) {
+	var own *httpError
+	var invalid memory.Invalid
+	var tooLong *http.MaxBytesError
+	plain := func(status int, code string) (int, memory.FailureBody) {
+		return status, memory.FailureBody{Code: code, Message: err.Error()}
+	}
+	switch {
+	case errors.As(err, &own):
+		return plain(own.status, own.code)
+	case errors.As(err, &invalid):
+		status := http.StatusUnprocessableEntity
+		code := "invalid"
+		if len(invalid) == 1 && invalid[0].Field == bodyField {
+			status, code = http.StatusBadRequest, "malformed"
+		}
+		return status, memory.FailureBody{Code: code, Message: "the request has faults", Fields: invalid}
+	case errors.As(err, &tooLong), errors.Is(err, memory.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge, memory.FailureBody{Code: "too-large", Message: "the body is larger than the service takes"}
+	case errors.Is(err, memory.ErrNotFound):
+		return http.StatusNotFound, memory.FailureBody{Code: "not-found", Message: memory.ErrNotFound.Error()}
+	case errors.Is(err, memory.ErrVersion):
+		status := http.StatusConflict
+		if r.Header.Get("If-Match") != "" {
+			status = http.StatusPreconditionFailed
+		}
+		return status, memory.FailureBody{Code: "version", Message: memory.ErrVersion.Error()}
+	case errors.Is(err, memory.ErrKeyReused):
+		return http.StatusUnprocessableEntity, memory.FailureBody{Code: "idempotency-mismatch", Message: "the idempotency key was used for another request"}
+	case errors.Is(err, memory.ErrConflict):
+		return http.StatusConflict, memory.FailureBody{Code: "conflict", Message: memory.ErrConflict.Error()}
+	case errors.Is(err, memory.ErrUnavailable):
+		a.log.Warn("the database does not answer", "path", r.Pattern, "error", redacted(err))
+		return http.StatusServiceUnavailable, memory.FailureBody{Code: "unavailable", Message: memory.ErrUnavailable.Error()}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable, memory.FailureBody{Code: "unavailable", Message: "it took too long: try again"}
+	}
+	a.log.Error("a request failed", "path", r.Pattern, "error", redacted(err))
+	return errFault.status, memory.FailureBody{Code: errFault.code, Message: errFault.message}
+}

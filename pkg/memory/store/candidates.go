@@ -1,0 +1,251 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/pgvector/pgvector-go"
+
+	"github.com/ryjen/dubnium/pkg/memory"
+	"github.com/ryjen/dubnium/pkg/memory/rank"
+)
+
+// DefaultNarrow is the most memories of a scope that is searched whole, behind
+// row security. Larger ones are searched through their index of words.
+const DefaultNarrow = 1000
+
+// The most candidates that words and vectors find, and how many memories of a
+// large scope the words may lead to before frequent ones are left out.
+const (
+	lexicalMost = 400
+	nearestMost = 100
+	wideBudget  = 4000
+)
+
+// Question asks for the memories of one scope that might answer.
+type Question struct {
+	Scope memory.Scope
+	// Text is the query, redacted.
+	Text string
+	// Of the filters, those count that say which memories may be returned.
+	Filters memory.Filters
+	// AsOf is the instant at which TTLs are held against.
+	AsOf time.Time
+	// Vector is the query's, of Model; without one, words alone decide.
+	Vector []float32
+	Model  int32
+	// Rejected asks for rejected memories only, for an audit.
+	Rejected bool
+}
+
+// Candidates are what a ranking takes.
+type Candidates struct {
+	// Candidates are in the order of their ids.
+	Candidates []rank.Candidate
+	// Lexemes are the words of the query as the index has them.
+	Lexemes    []string
+	Statistics rank.Statistics
+	// Wide is true when frequent words may have been left out or the index of
+	// vectors was asked.
+	Wide bool
+}
+
+// Candidates finds the memories that pass the filters and have words of the
+// question, or a near vector: a few hundred at most. Every filter is applied
+// before any choice is made. What a small scope answers is exact.
+func (s *Store) Candidates(ctx context.Context, q Question) (Candidates, error) {
+	found, err := s.candidates(ctx, q)
+	return found, failed(err, "search %s", q.Scope)
+}
+
+func (s *Store) candidates(ctx context.Context, q Question) (Candidates, error) {
+	scope, err := s.scopeID(ctx, q.Scope)
+	if err != nil || scope == 0 {
+		return Candidates{}, err
+	}
+	n, err := s.sizeOf(ctx, scope)
+	if err != nil {
+		return Candidates{}, err
+	}
+	model := q.Model
+	if q.Vector == nil {
+		model = 0
+	}
+	indexed := false
+	if model != 0 {
+		if indexed, err = s.byIndex(ctx, model, n); err != nil {
+			return Candidates{}, err
+		}
+	}
+	sr := search{scope: scope, question: q, model: model, wide: n > s.options.Narrow && !q.Rejected, indexed: indexed}
+	found, err := sr.run(ctx, s)
+	if err == nil && indexed && sr.nearest < nearestMost {
+		// The index gave up early: the whole scope is looked at.
+		sr.indexed = false
+		found, err = sr.run(ctx, s)
+	}
+	return found, err
+}
+
+// search is one way to look for candidates.
+type search struct {
+	scope    int32
+	question Question
+	model    int32
+	// wide goes by the index of words, indexed by that of vectors.
+	wide, indexed bool
+	// nearest is how many the vectors found.
+	nearest int
+}
+
+// filters are the first arguments of the queries.
+func (r *search) filters() []any {
+	f := r.question.Filters
+	var types []memory.Type
+	if len(f.MemoryTypes) > 0 {
+		types = f.MemoryTypes
+	}
+	var vector any
+	if r.model != 0 {
+		vector = pgvector.NewHalfVector(r.question.Vector).String()
+	}
+	return []any{
+		r.scope, f.AllowedSensitivity, f.RequireVerified, f.ExcludeFlagged, types, f.SessionID,
+		r.question.AsOf, r.question.Rejected, vector,
+	}
+}
+
+// run asks everything in one round trip and one transaction.
+func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
+	var b pgx.Batch
+	var lexical, nearest []rank.Candidate
+	out := Candidates{Wide: r.wide || r.indexed}
+	enter(&b, r.scope)
+	args := r.filters()
+	if r.wide {
+		b.Queue(queryOf("LexicalWide", r.model), append(args, r.question.Text, lexicalMost, wideBudget)...).Query(scanAll(&lexical, scanCandidate))
+		b.Queue(query("CountWide"), r.scope, r.question.Text).Query(out.count)
+	} else {
+		b.Queue(queryOf("LexicalNarrow", r.model), append(args, r.question.Text, lexicalMost)...).Query(scanAll(&lexical, scanCandidate))
+		b.Queue(query("CountNarrow"), r.scope, r.question.Text).Query(out.count)
+		b.Queue(query("SessionLengths"), r.scope).Query(out.sessions)
+	}
+	switch {
+	case r.model == 0:
+	case r.indexed:
+		b.Queue(query("IndexSearch"))
+		b.Queue(queryOf("NearestIndexed", r.model), append(args, nearestMost)...).Query(scanAll(&nearest, scanCandidate))
+	default:
+		b.Queue(queryOf("NearestExact", r.model), append(args, nearestMost)...).Query(scanAll(&nearest, scanCandidate))
+	}
+	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return Candidates{}, err
+	}
+	r.nearest = len(nearest)
+	out.Candidates = append(lexical, nearest...)
+	slices.SortFunc(out.Candidates, func(a, b rank.Candidate) int { return bytes.Compare([]byte(a.ID), []byte(b.ID)) })
+	out.Candidates = slices.CompactFunc(out.Candidates, func(a, b rank.Candidate) bool { return a.ID == b.ID })
+	return out, nil
+}
+
+func scanCandidate(row pgx.CollectableRow) (rank.Candidate, error) {
+	var c rank.Candidate
+	var id uuid.UUID
+	var occurred *time.Time
+	var cosine *float64
+	err := row.Scan(&id, &c.Session, &c.Ordinal, &c.Speaker, &occurred, &c.CreatedAt, &c.Text, &c.Previous,
+		&c.Terms, &cosine, &c.Importance, &c.Confidence, &c.Verified, &c.Source)
+	c.ID, c.CreatedAt = id.String(), c.CreatedAt.UTC()
+	if occurred != nil {
+		c.OccurredAt = occurred.UTC()
+	}
+	// The distance to a vector of zeros is not a number.
+	if cosine != nil && !math.IsNaN(*cosine) {
+		c.Cosine, c.Embedded = *cosine, true
+	}
+	return c, err
+}
+
+// count reads the words of the question and how frequent they are.
+func (c *Candidates) count(rows pgx.Rows) error {
+	var terms []byte
+	var length float64
+	err := scanOne(&terms, &c.Statistics.Documents, &length, &c.Statistics.Frequency)(rows)
+	if err != nil {
+		return err
+	}
+	c.Statistics.Lengths[0] = length
+	c.Lexemes, err = rank.Lexemes(terms)
+	return err
+}
+
+func (c *Candidates) sessions(rows pgx.Rows) error {
+	c.Statistics.Sessions = map[string]int{}
+	var id string
+	var length int
+	_, err := pgx.ForEachRow(rows, []any{&id, &length}, func() error {
+		c.Statistics.Sessions[id] = length
+		return nil
+	})
+	return err
+}
+
+// size is how many memories a scope had, and when that was counted.
+type size struct {
+	n  int64
+	at time.Time
+}
+
+// sizeFor is how long a count is believed. It decides how a scope is searched,
+// not what is found.
+const sizeFor = 30 * time.Second
+
+// sizeOf counts the memories of a scope, up to a few more than matter.
+func (s *Store) sizeOf(ctx context.Context, scope int32) (int64, error) {
+	s.mu.Lock()
+	known, ok := s.sizes[scope]
+	s.mu.Unlock()
+	if ok && time.Since(known.at) < sizeFor {
+		return known.n, nil
+	}
+	var n int64
+	if err := s.read(ctx, scope, "CountScope", scanOne(&n), scope, 20*s.options.Narrow); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.sizes[scope] = size{n, time.Now()}
+	s.mu.Unlock()
+	return n, nil
+}
+
+// grown adds what was just stored to a count.
+func (s *Store) grown(scope int32, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.sizes[scope]; ok {
+		known.n += int64(n)
+		s.sizes[scope] = known
+	}
+}
+
+// byIndex tells whether the index of a model's vectors is quicker than a look
+// at each of the n vectors of a scope. A look costs some 0.5 us a vector, and
+// the index some 0.1 ms for each vector that a scope's share of the table makes
+// it pass over, so the index wins where n*n > 200*total.
+func (s *Store) byIndex(ctx context.Context, model int32, n int64) (bool, error) {
+	if n <= s.options.Narrow {
+		return false, nil
+	}
+	var indexed bool
+	var total int64
+	if err := s.pool.QueryRow(ctx, query("VectorIndex"), model).Scan(&indexed, &total); err != nil {
+		return false, fmt.Errorf("look up embedding model %d: %w", model, err)
+	}
+	return indexed && float64(n)*float64(n) > 200*float64(total), nil
+}

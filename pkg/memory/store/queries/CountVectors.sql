@@ -1,0 +1,1 @@
+SELECT count(*) FROM (SELECT FROM embedding_0 LIMIT $1) e

@@ -1,0 +1,1 @@
+SELECT create_embedding_table($1)

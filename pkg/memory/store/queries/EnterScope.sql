@@ -1,0 +1,1 @@
+SELECT set_config('dubnium.scopes', $1, true)

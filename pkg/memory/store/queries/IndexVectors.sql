@@ -1,0 +1,1 @@
+SELECT index_embedding_table($1)

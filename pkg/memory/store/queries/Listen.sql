@@ -1,0 +1,1 @@
+LISTEN dubnium_outbox

@@ -1,0 +1,1 @@
+SELECT pg_try_advisory_xact_lock(7263518409125)

@@ -1,0 +1,1 @@
+SELECT * FROM memory_rows WHERE scope_id = $1 AND id = $2

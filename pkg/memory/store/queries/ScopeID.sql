@@ -1,0 +1,1 @@
+SELECT id FROM scopes WHERE path = $1

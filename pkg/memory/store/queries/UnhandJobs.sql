@@ -1,0 +1,1 @@
+UPDATE outbox SET handed_at = NULL WHERE id = ANY ($1::bigint[])

@@ -1,0 +1,1 @@
+SELECT id FROM embedding_models WHERE state <> 'retired' AND NOT indexed
