@@ -28,6 +28,7 @@ import (
 	"github.com/ryjen/dubnium/pkg/plan"
 	"github.com/ryjen/dubnium/pkg/record"
 	"github.com/ryjen/dubnium/tests/hosts"
+	"github.com/ryjen/dubnium/tests/postgres"
 )
 
 // TestMain puts every program of the repository into PATH, as this test binary
@@ -37,8 +38,14 @@ func TestMain(m *testing.M) {
 	for _, p := range docgen.Programs() {
 		commands[p.Name] = func() { cli.Main(p) }
 	}
-	testscript.Main(m, commands)
+	testscript.Main(withDatabase{m}, commands)
 }
+
+// withDatabase stops the tests' Postgres after the tests.
+type withDatabase struct{ *testing.M }
+
+// Run runs the tests.
+func (m withDatabase) Run() int { return postgres.Run(m.M) }
 
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -57,6 +64,7 @@ func TestScripts(t *testing.T) {
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"host": s.host, "fault": s.fault, "ends": ends, "silent": silent,
 					"line": line, "document": document, "json": field, "changes": s.changes, "same": s.same, "messages": s.messages,
+					"memory": s.memory, "variable": variable,
 				},
 			})
 		})
@@ -379,9 +387,27 @@ func field(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: json PATH REGEXP")
 	}
+	got := at(ts, args[0])
+	if regexp.MustCompile("^(?:"+args[1]+")$").MatchString(got) == neg {
+		ts.Fatalf("%s is %q, want %s (negated: %v)", args[0], got, args[1], neg)
+	}
+}
+
+// variable sets a variable of the environment to a field of the JSON on stdout:
+//
+//	variable NAME PATH
+func variable(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: variable NAME PATH")
+	}
+	ts.Setenv(args[0], at(ts, args[1]))
+}
+
+// at gives a field of the JSON on stdout, or "absent".
+func at(ts *testscript.TestScript, path string) string {
 	var v any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
-	for _, step := range strings.Split(args[0], ".") {
+	for _, step := range strings.Split(path, ".") {
 		switch node := v.(type) {
 		case map[string]any:
 			v = node[step]
@@ -392,20 +418,17 @@ func field(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			i, err := strconv.Atoi(step)
 			if err != nil || i >= len(node) {
-				ts.Fatalf("%s: no item %s of %d", args[0], step, len(node))
+				ts.Fatalf("%s: no item %s of %d", path, step, len(node))
 			}
 			v = node[i]
 		default:
 			v = nil
 		}
 	}
-	got := fmt.Sprint(v)
 	if v == nil {
-		got = "absent"
+		return "absent"
 	}
-	if regexp.MustCompile("^(?:"+args[1]+")$").MatchString(got) == neg {
-		ts.Fatalf("%s is %q, want %s (negated: %v)", args[0], got, args[1], neg)
-	}
+	return fmt.Sprint(v)
 }
 
 // tree gives every file below a folder with its content; sockets and the bus's

@@ -91,6 +91,15 @@ func (d Database) Open(t testing.TB, options store.Options) *store.Store {
 // template is the database that is migrated once and copied.
 var template = fmt.Sprintf("dubnium_test_%d_template", os.Getpid())
 
+// OneLogin lets the owner of the tables take the service's role on, as an
+// administrator does who gives memory-api one login for all.
+func (d Database) OneLogin(t testing.TB) {
+	t.Helper()
+	if err := shared.exec(t.Context(), "postgres", "GRANT "+cluster.Service+" TO "+cluster.Owner); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func newDatabase(t testing.TB, from string) Database {
 	t.Helper()
 	if !running {

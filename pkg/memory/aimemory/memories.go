@@ -148,7 +148,11 @@ func (c *deleteCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 	if err != nil {
 		return err
 	}
-	return exit(s.Delete(ctx, c.Scope, c.ID, c.options()...))
+	options := c.options()
+	if options == nil { // the id is enough for a person
+		options = []client.Option{client.Header("If-Match", "*")}
+	}
+	return exit(s.Delete(ctx, c.Scope, c.ID, options...))
 }
 
 type expireCmd struct {

@@ -11,7 +11,6 @@ import (
 	"github.com/ryjen/dubnium/pkg/cli"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
-	"github.com/ryjen/dubnium/pkg/memory/cluster"
 	"github.com/ryjen/dubnium/pkg/memory/store"
 )
 
@@ -86,9 +85,9 @@ const setUpWithin = 2 * time.Minute
 func (c *setUpCmd) Run(ctx context.Context, env *cli.Env) error {
 	ctx, cancel := context.WithTimeout(ctx, setUpWithin)
 	defer cancel()
-	if err := store.SetUp(ctx, c.Superuser, cluster.Database); err != nil {
+	if err := store.SetUp(ctx, c.Superuser); err != nil {
 		return exitcode.With(exitcode.Inspection, err)
 	}
-	_, err := fmt.Fprintf(env.Stdout, "the database %s is there\n", cluster.Database)
+	_, err := fmt.Fprintf(env.Stdout, "the database %s is there\n", store.Database)
 	return err
 }

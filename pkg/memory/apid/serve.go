@@ -8,12 +8,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
-	"github.com/ryjen/dubnium/pkg/memory/contents"
 	"github.com/ryjen/dubnium/pkg/memory/daemon"
 	"github.com/ryjen/dubnium/pkg/memory/embed"
 	"github.com/ryjen/dubnium/pkg/memory/httpapi"
@@ -153,7 +153,7 @@ func (s *server) handler(ctx context.Context, db *database) (http.Handler, embed
 			return nil, nil, exitcode.With(exitcode.Inspection, err)
 		}
 	}
-	artifacts, err := contents.Open(s.env.Root.Path(s.cfg.Artifacts.Directory), int64(s.cfg.Artifacts.MaxSize))
+	artifacts, err := service.NewFolder(s.env.Root.Path(s.cfg.Artifacts.Directory), int64(s.cfg.Artifacts.MaxSize))
 	if err != nil {
 		return nil, nil, exitcode.With(exitcode.Inspection, err)
 	}
@@ -173,17 +173,34 @@ func (s *server) handler(ctx context.Context, db *database) (http.Handler, embed
 
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
+// Shares of a model's similarity in the score. The built-in one's was measured;
+// a sentence model's own recall is near that of the words (see docs/memory.md).
+const (
+	builtinWeight = 0.2
+	modelWeight   = 0.5
+)
+
 // register makes sure that the embedder's model has its table. The first model
 // of all is used at once; another one is built beside it, until somebody says
 // ai-memory models activate.
 func register(ctx context.Context, db *database, cfg config.MemoryEmbeddings, e embed.Embedder) error {
-	m := outbox.Model{Name: e.Model(), Provider: string(cfg.Provider), Dimensions: e.Dimensions(), State: outbox.Building}
+	m := outbox.Model{Name: e.Model(), Provider: string(cfg.Provider), Dimensions: e.Dimensions(), Weight: builtinWeight, State: outbox.Building}
 	if cfg.Provider == config.EmbedderOpenAI {
 		preset := embed.PresetFor(cfg)
-		m.QueryPrefix, m.DocumentPrefix = preset.QueryPrefix, preset.DocumentPrefix
+		m.QueryPrefix, m.DocumentPrefix, m.Weight = preset.QueryPrefix, preset.DocumentPrefix, modelWeight
 	}
-	_, err := db.EnsureModel(ctx, m)
-	return err
+	m, err := db.EnsureModel(ctx, m)
+	if err != nil {
+		return err
+	}
+	all, err := db.Models(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(other outbox.Model) bool { return other.State == outbox.Active }) {
+		return nil
+	}
+	return db.ActivateModel(ctx, m.ID)
 }
 
 // upkeep brings statistics up to date and removes what is old, now and then.

@@ -94,13 +94,25 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the memory service answered %d %s: %s", e.Status, e.Body.Code, e.Body.Message)
 }
 
+// said is an error of package memory in the service's words.
+type said struct {
+	message string
+	is      error
+}
+
+// Error is what the service said.
+func (e *said) Error() string { return e.message }
+
+// Unwrap gives the error of package memory.
+func (e *said) Unwrap() error { return e.is }
+
 // refused gives the error that an answer stands for.
 func refused(status int, f memory.FailureBody) error {
 	switch {
 	case len(f.Fields) > 0:
 		return memory.Invalid(f.Fields)
 	case f.Code == "not-found":
-		return fmt.Errorf("%s: %w", f.Message, memory.ErrNotFound)
+		return &said{f.Message, memory.ErrNotFound}
 	case f.Code == "version":
 		return memory.ErrVersion
 	case f.Code == "unavailable":

@@ -9,8 +9,8 @@ import (
 
 // expansion is a word that may be added to the query.
 type expansion struct {
-	word   string
-	weight float64
+	word        string
+	weight, idf float64
 }
 
 // expand chooses the words of the best hits that few other candidates have,
@@ -42,7 +42,7 @@ func (s *scorer) expand(terms []string, hits []Hit) ([]string, []float64) {
 	all := make([]expansion, 0, len(words))
 	for i, word := range words {
 		if !slices.Contains(terms, word) {
-			all = append(all, expansion{word, weights[i] * idf[i] * idf[i]})
+			all = append(all, expansion{word, weights[i] * idf[i] * idf[i], idf[i]})
 		}
 	}
 	slices.SortFunc(all, func(a, b expansion) int {
@@ -52,11 +52,7 @@ func (s *scorer) expand(terms []string, hits []Hit) ([]string, []float64) {
 	words, weights = words[:0], weights[:0]
 	for _, a := range all {
 		words = append(words, a.word)
-		weights = append(weights, s.weights.Feedback*a.weight/all[0].weight)
-	}
-	idf = s.rarity(words, s.matrix.count(words))
-	for i := range weights {
-		weights[i] *= idf[i]
+		weights = append(weights, s.weights.Feedback*a.weight/all[0].weight*a.idf)
 	}
 	return words, weights
 }

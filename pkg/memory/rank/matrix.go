@@ -7,12 +7,12 @@ import (
 )
 
 // posting is one word of one candidate: where it is in the candidate's terms,
-// and how often each class has it, up to 255 times.
+// and how often each class has it.
 type posting struct {
 	hash  uint32
 	at    uint32
+	count [classes]uint16
 	size  uint16
-	count [classes]uint8
 }
 
 // matrix is what all candidates' tsvectors hold.
@@ -29,7 +29,7 @@ type matrix struct {
 	found   []match
 }
 
-// matrices are kept from one query to the next: a matrix takes 16 bytes a
+// matrices are kept from one query to the next: a matrix takes 20 bytes a
 // word, half a megabyte for 400 candidates.
 var matrices = sync.Pool{New: func() any { return new(matrix) }}
 
@@ -78,19 +78,16 @@ func (m *matrix) add(terms []byte) (length [classes]int, err error) {
 		if err := v.next(&lex); err != nil {
 			return length, err
 		}
-		p := posting{hash: lex.hash, at: uint32(lex.from), size: uint16(lex.to - lex.from)}
-		for class, n := range lex.count {
-			length[class] += int(n)
-			p.count[class] = uint8(min(n, 255))
-		}
-		if p.count[own] > 0 {
-			// The memory's own words come first.
-			m.postings = append(m.postings, p)
+		n := &lex.count
+		length[own] += int(n[own])
+		length[previous] += int(n[previous])
+		length[next] += int(n[next])
+		length[around] += int(n[around])
+		m.postings = append(m.postings, posting{lex.hash, uint32(lex.from), *n, uint16(lex.to - lex.from)})
+		if n[own] > 0 { // the memory's own words come first
 			last := len(m.postings) - 1
 			m.postings[mine], m.postings[last] = m.postings[last], m.postings[mine]
 			mine++
-		} else {
-			m.postings = append(m.postings, p)
 		}
 	}
 	m.ends = append(m.ends, len(m.postings))
@@ -115,7 +112,7 @@ func (m *matrix) text(i int, p *posting) []byte {
 // match is a term that a candidate has.
 type match struct {
 	candidate, term int32
-	count           [classes]uint8
+	count           [classes]uint16
 }
 
 // find looks for the terms in every candidate, in the candidates' order. The

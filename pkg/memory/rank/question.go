@@ -56,8 +56,8 @@ func asksWhen(tokens []token) bool {
 	return false
 }
 
-// asksName finds: who, whom, whose, where, and which or what before a word
-// that is no time.
+// asksName finds: who, whom, whose, where, and which before a word that is no
+// time.
 func asksName(tokens []token) bool {
 	for i, t := range tokens {
 		switch t.lower {
@@ -70,9 +70,9 @@ func asksName(tokens []token) bool {
 	return false
 }
 
-// modal are names that also begin questions; they count as a name inside a
+// modal are names that are common words, too: they count as a name inside a
 // sentence, with a capital.
-var modal = map[string]bool{"will": true, "may": true, "can": true, "mark": true, "bill": true, "art": true, "grant": true, "june": true, "april": true, "an": true, "so": true, "do": true, "my": true}
+var modal = set("will may can mark bill art grant june april an so do my")
 
 // named lists the speakers whose name, or a word of it, is in the text, in the
 // order of the text. Where words of several names are, only those speakers
@@ -82,18 +82,22 @@ func named(tokens []token, speakers []string) []string {
 		speaker   string
 		at, count int
 	}
+	places := map[string][]int{}
+	for i, t := range tokens {
+		places[t.lower] = append(places[t.lower], i)
+	}
 	var found []mention
 	most := 0
 	for _, speaker := range speakers {
 		m := mention{speaker: speaker, at: len(tokens)}
 		for _, word := range words(speaker) {
 			lower := strings.ToLower(word)
-			i := slices.IndexFunc(tokens, func(t token) bool {
-				return t.lower == lower && (!modal[lower] || t.index > 0 && t.text == word)
-			})
-			if i >= 0 {
-				m.count++
-				m.at = min(m.at, i)
+			for _, i := range places[lower] {
+				if !modal[lower] || i > 0 && tokens[i].text == word {
+					m.count++
+					m.at = min(m.at, i)
+					break
+				}
 			}
 		}
 		if m.count > 0 {

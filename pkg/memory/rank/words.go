@@ -9,10 +9,8 @@ import (
 // token is one word of a text.
 type token struct {
 	text, lower string
-	// index counts from 0; gap is what stands between this word and the one
-	// before it.
-	index int
-	gap   string
+	// gap is what stands between this word and the one before it.
+	gap string
 	// number is the value of the leading digits, or -1; digits counts them, and
 	// suffix is what follows them, such as th.
 	number, digits int
@@ -24,7 +22,7 @@ func tokenise(text string) []token {
 	var tokens []token
 	end := 0
 	for from, word := range words(text) {
-		t := token{text: word, lower: strings.ToLower(word), index: len(tokens), gap: text[end:from], number: -1}
+		t := token{text: word, lower: strings.ToLower(word), gap: text[end:from], number: -1}
 		for t.digits < len(word) && word[t.digits] >= '0' && word[t.digits] <= '9' {
 			t.digits++
 		}

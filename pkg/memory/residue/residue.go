@@ -163,59 +163,73 @@ const (
 
 var patterns = []pattern{
 	{
-		Override, []string{"ignor", "disregard", "forget", "overrid", "bypass", "override", "discard", "do not follow", "don't follow", "stop following"},
+		Override,
+		[]string{"ignor", "disregard", "forget", "overrid", "bypass", "override", "discard", "do not follow", "don't follow", "stop following"},
 		regexp.MustCompile(`\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget(?:ting)?|overrid(?:e|ing)|bypass(?:ing)?|discard(?:ing)?|(?:do not|don't|stop) follow(?:ing)?)\s+` + earlier + `\s+(?:\w+\s+){0,2}` + orders),
 	},
 	{
-		Override, []string{"ignor", "disregard", "forget"},
+		Override,
+		[]string{"ignor", "disregard", "forget"},
 		regexp.MustCompile(`\b(?:ignore|disregard|forget)\s+(?:everything|anything|all|what)\s+(?:(?:that|which)\s+)?(?:(?:you|i|we|they)\s+(?:were|was|have been|had been|\w+)\s+|was\s+|is\s+)?(?:told|said|above|before|previously|instructed|so far|written|you know|you(?:'ve| have) (?:learned|been told))`),
 	},
 	{
-		Override, []string{"ignor", "disregard"},
+		Override,
+		[]string{"ignor", "disregard"},
 		regexp.MustCompile(`\b(?:ignore|disregard)\s+(?:all |any )?(?:of )?(?:your|the|these|those)\s+(?:\w+\s+)?(?:instructions|guidelines|rules|safety|restrictions|programming|prompt)`),
 	},
 	{
-		Override, []string{"new instruction", "instructions:", "system prompt", "system override", "your new task", "your real task", "updated instructions", "admin override"},
+		Override,
+		[]string{"new instruction", "instructions:", "system prompt", "system override", "your new task", "your real task", "updated instructions", "admin override"},
 		regexp.MustCompile(`\b(?:(?:here are |these are |follow )(?:your |the |these )?new instructions|new (?:system )?instructions?\s*:|(?:important|urgent|updated|hidden|secret) instructions?\s*(?:for (?:the |any )?(?:ai|assistant|model|agent|llm)|:)|(?:reveal|print|repeat|show|output|leak|tell me)\s+(?:me\s+)?(?:your|the)\s+(?:\w+\s+)?system prompt|(?:system|admin(?:istrator)?|developer) override|your (?:new|real|true|actual) (?:task|goal|objective|job|purpose) is)`),
 	},
 	{
-		Override, []string{"you are now", "pretend", "act as", "from now on", "jailbreak", "developer mode", "do anything now", "no restrictions", "unrestricted"},
+		Override,
+		[]string{"you are now", "pretend", "act as", "from now on", "jailbreak", "developer mode", "do anything now", "no restrictions", "unrestricted"},
 		regexp.MustCompile(`\byou are now (?:a|an|in|the|free|no longer|dan|jailbroken|unrestricted|operating)\b|\b(?:pretend|act as if|behave as if)\s+(?:that )?(?:you (?:are|have|were)|to be)\b.{0,60}\b(?:no|without|unrestricted|free|evil|jailbroken|admin|root)\b|\bfrom now on,? (?:you|always|never|respond|answer|ignore|act)\b|\b(?:jailbreak|developer|dan|god|sudo|debug) mode (?:enabled|activated|on)\b|\bdo anything now\b|\b(?:without|no) (?:any )?(?:restrictions|filters|guardrails|safety (?:rules|guidelines))\b.{0,40}\b(?:respond|answer|act|reply|you)\b`),
 	},
 	{
-		Override, []string{"ai assistant", "language model", "the assistant", "ai agent", "any ai", "the ai", "the model", "llm", "dear ai", "attention ai", "note to ai"},
+		Override,
+		[]string{"ai assistant", "language model", "the assistant", "ai agent", "any ai", "the ai", "the model", "llm", "dear ai", "attention ai", "note to ai"},
 		regexp.MustCompile(`\b(?:(?:attention|note (?:to|for)|dear|instructions? (?:to|for)|message (?:to|for)|hey|attn)[ :,]+(?:the |any |all )?(?:ai|llm|language model|assistant|agent|model|chatbot)s?\b|(?:if you are|as) an? (?:ai|llm|large language model|language model|ai assistant|ai agent|assistant)\b.{0,60}\b(?:must|should|please|always|need to|have to|are (?:required|instructed))\b|(?:the |any |every )?(?:ai|llm|assistant|language model|ai agent)s?(?: reading| processing| summari[sz]ing| who (?:reads?|processes)| that (?:reads?|processes))+ (?:this|the)\b.{0,80}\b(?:must|should|please|always|need to|have to)\b)`),
 	},
 	{
-		Concealment, []string{"tell the user", "inform the user", "mention this", "the user", "reveal", "keep this", "notify the user", "disclose"},
+		Concealment,
+		[]string{"tell the user", "inform the user", "mention this", "the user", "reveal", "keep this", "notify the user", "disclose"},
 		regexp.MustCompile(`\b(?:do not|don't|never|without)\s+(?:ever\s+)?(?:tell(?:ing)?|inform(?:ing)?|mention(?:ing)?|notify(?:ing)?|alert(?:ing)?|warn(?:ing)?|reveal(?:ing)?|disclos(?:e|ing)|show(?:ing)?|let(?:ting)?)\s+(?:\w+\s+){0,4}?(?:the user|to the user|this (?:instruction|message|prompt|email|note)|these instructions|that you (?:were|have been))|\bkeep (?:this|these instructions|it) (?:hidden|secret|confidential) from (?:the )?users?\b`),
 	},
 	{
-		Steering, []string{"your answer", "your response", "your reply", "your output", "your next message"},
+		Steering,
+		[]string{"your answer", "your response", "your reply", "your output", "your next message"},
 		regexp.MustCompile(`\b(?:add|include|insert|integrate|incorporate|append|prepend|mention|embed|introduce|modify|change|alter|adjust|augment|enhance|extend|end|begin|start|finish|replace|remove|convert|substitute|rewrite|render|misspell|scramble|jumble|rearrange|anagram|group|combine|use|encode|translate|omit|hide)\b(?:[^\n.!?]|[.!?][^\s.!?]){0,120}\byour (?:next |final |entire |whole )?(?:answer|response|reply|output|next message)(?:'s)?\b|\bin your (?:next |final )?(?:answer|response|reply|output),? (?:always |also |please )?[a-z]+\b|\b(?:provide|give|write|format) your (?:answer|response|reply|output) (?:in|with|without|using|as|only)\b`),
 	},
 	{
-		RoleMarker, []string{"<|", "[inst", "<<sys", "### ", "<start_of_turn", "<s>", "<system", "</system", "<assistant", "<user>", "[system", "<|end"},
+		RoleMarker,
+		[]string{"<|", "[inst", "<<sys", "### ", "<start_of_turn", "<s>", "<system", "</system", "<assistant", "<user>", "[system", "<|end"},
 		regexp.MustCompile(`<\|(?:im_start|im_end|im_sep|system|user|assistant|start_header_id|end_header_id|eot_id|begin_of_text|end_of_text|endoftext|end|channel|message|start|return|tool_call|endofprompt)\|>|\[/?inst\]|<</?sys>>|(?:^|\n)\s*#{2,3} ?(?:system|instruction|user|assistant|human|response)s?\s*:|<(?:start|end)_of_turn>|</?(?:system|assistant|system_prompt|system-reminder|system_message|developer)>|\[(?:system|assistant|developer)(?: (?:message|prompt|note))?\][: \n]`),
 	},
 	{
-		RoleMarker, []string{"system:", "assistant:", "human:", "user:", "developer:", "system message"},
+		RoleMarker,
+		[]string{"system:", "assistant:", "human:", "user:", "developer:", "system message"},
 		regexp.MustCompile(`(?:^|\n)\s*(?:\*\*)?(?:system|assistant|developer|system (?:message|prompt|note))(?:\*\*)?\s*:\s*(?:\*\*)?\s*\S|(?:^|\n)\s*(?:human|user):[^\n]*\n+\s*(?:assistant|ai|bot):`),
 	},
 	{
-		ToolCall, []string{"tool_call", "tool_use", "function_call", "\"arguments\"", "\"parameters\"", "\"tool_input\"", "<invoke", "<tool", "\"action_input\"", "function=", "action input:", "python_tag", "\"input\""},
+		ToolCall,
+		[]string{"tool_call", "tool_use", "function_call", "\"arguments\"", "\"parameters\"", "\"tool_input\"", "<invoke", "<tool", "\"action_input\"", "function=", "action input:", "python_tag", "\"input\""},
 		regexp.MustCompile(`"(?:tool_calls?|function_call|tool_use|tool_name|action_input|tool_input)"\s*:|"type"\s*:\s*"(?:tool_use|function_call|tool_call)"|"(?:name|tool|function|action|method)"\s*:\s*"[\w.:-]{1,80}"\s*,\s*"(?:arguments|parameters|args|input|params)"\s*:\s*["{\[]|"(?:arguments|parameters|args)"\s*:\s*(?:"\{|\{)[^\n]{0,400}"(?:name|tool|function)"\s*:\s*"|</?(?:[a-z]+:)?(?:tool_calls?|tool_code|function_calls?|invoke|tool_use)\b[^<]{0,200}>|<function=[\w.-]+>|\baction:\s*[\w.-]+\s*\n\s*action input:|<\|python_tag\|>`),
 	},
 	{
-		ExfiltrationLink, []string{"](http", "<img", "](//", "] (http", "background:url", "<iframe", "url(http"},
+		ExfiltrationLink,
+		[]string{"](http", "<img", "](//", "] (http", "background:url", "<iframe", "url(http"},
 		regexp.MustCompile(`!\[[^\]\n]{0,200}\]\s?\(\s*<?(?:https?:)?//[^)\s]{1,300}(?:[?&][\w.~-]{1,60}=[^)]|\{|%7b|\$\{|<)|!?\[[^\]\n]{0,200}\]\s?\(\s*<?(?:https?:)?//[^)\s]{1,200}[?&/][^)\s]{0,100}(?:\{\{?|\[|<|%7b|\$\{)|<img\b[^>]{0,300}\bsrc\s*=\s*["']?(?:https?:)?//[^"'>\s]{1,300}(?:[?&][\w.~-]{1,60}=|\{|\$\{)|<iframe\b[^>]{0,300}\bsrc\s*=|\burl\(\s*["']?https?://[^)]{1,300}[?&][\w.~-]{1,60}=`),
 	},
 	{
-		ExfiltrationLink, []string{"http"},
+		ExfiltrationLink,
+		[]string{"http"},
 		regexp.MustCompile(`\b(?:send|post|upload|forward|transmit|exfiltrate|append|include|leak|submit|curl|fetch|make a request|encode)\b[^\n]{0,120}\b(?:conversation|chat history|memor(?:y|ies)|password|secret|credential|token|api key|system prompt|contents?|history|private|personal data|user data|environment variables?|keys?)\b[^\n]{0,120}\bhttps?://|\bhttps?://[^\s]{1,200}[?&][\w.~-]{1,60}=(?:\{|\[|<|%7b|\$\{)[^\s]{0,60}(?:data|secret|history|conversation|chat|memory|content|password|token|summary|text|info)`),
 	},
 	{
-		HiddenMarkup, []string{"<!--", "display:none", "display: none", "font-size:0", "font-size: 0", "visibility:hidden", "color:white", "color: white", "color:#fff"},
+		HiddenMarkup,
+		[]string{"<!--", "display:none", "display: none", "font-size:0", "font-size: 0", "visibility:hidden", "color:white", "color: white", "color:#fff"},
 		regexp.MustCompile(`<!--[^>]{0,1000}?\b(?:instruction|assistant|ignore|system|prompt|must|you are|do not|ai|send|execute|agent)\b[^>]{0,1000}?-->|<[a-z]+[^>]{0,200}(?:display:\s?none|font-size:\s?0|visibility:\s?hidden|color:\s?(?:white|#fff))[^>]{0,200}>\s*\w`),
 	},
 }

@@ -144,11 +144,8 @@ func (s *Service) Delete(ctx context.Context, scope memory.Scope, id uuid.UUID, 
 	return s.store.Delete(ctx, scope, id, version)
 }
 
-// Expire marks what has outlived its TTL, in all scopes.
+// Expire marks what has outlived its TTL, in one scope or in all.
 func (s *Service) Expire(ctx context.Context, e memory.Expire) (memory.Expiry, error) {
-	if e.Scope != "" {
-		return memory.Expiry{}, memory.FieldErrorf("scope", "unsupported", "is named, and what has expired is expired in every scope")
-	}
 	now := s.now()
 	if e.Now != nil {
 		if e.Now.Before(memory.Earliest) || e.Now.After(memory.Latest) {
@@ -156,6 +153,12 @@ func (s *Service) Expire(ctx context.Context, e memory.Expire) (memory.Expiry, e
 		}
 		now = instant(*e.Now)
 	}
-	n, err := s.store.Expire(ctx, now)
+	var n int64
+	var err error
+	if e.Scope == "" {
+		n, err = s.store.Expire(ctx, now)
+	} else if err = checkScope(e.Scope); err == nil {
+		n, err = s.store.ExpireIn(ctx, e.Scope, now)
+	}
 	return memory.Expiry{Expired: int(n), Now: now}, err
 }

@@ -48,6 +48,11 @@ func (s *Service) Ready(ctx context.Context) memory.Readiness {
 	}
 	add("database", s.store.Ping(ctx), "it answers", "look at systemctl status postgresql and at memory.database.dsn")
 	add("artifacts", s.contents.Check(), "their folder can be written", "look at memory.artifacts.directory, its owner and the room on its disk")
+	embedder := memory.Check{Name: "embedder", OK: true, Message: "words alone decide: no embedding model is active that this service can ask"}
+	if m, e, err := s.model(ctx, func(m outbox.Model) bool { return m.State == outbox.Active }); err == nil && e != nil {
+		embedder.Message = m.Name + " takes part"
+	}
+	r.Checks = append(r.Checks, embedder)
 	return r
 }
 

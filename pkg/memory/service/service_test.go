@@ -323,11 +323,18 @@ func TestTTL(t *testing.T) {
 	if diff := cmp.Diff(2, len(got.Memories)); diff != "" {
 		t.Errorf("as of later: %s", diff)
 	}
-	expiry, err := s.Expire(ctx, memory.Expire{Now: &later})
+	if expiry, err := s.Expire(ctx, memory.Expire{Now: &later, Scope: "project:other"}); err != nil || expiry.Expired != 0 {
+		t.Errorf("in another scope: %+v, %v", expiry, err)
+	}
+	if expiry, err := s.Expire(ctx, memory.Expire{Now: &later, Scope: scope}); err != nil || expiry.Expired != 1 {
+		t.Errorf("in the scope: %+v, %v", expiry, err)
+	}
+	much := now.AddDate(0, 0, 3)
+	expiry, err := s.Expire(ctx, memory.Expire{Now: &much})
 	if err != nil || expiry.Expired != 1 {
 		t.Errorf("%+v, %v", expiry, err)
 	}
-	for id, want := range map[uuid.UUID]memory.Status{working.ID: memory.Expired, episodic.ID: memory.Live, kept.ID: memory.Live} {
+	for id, want := range map[uuid.UUID]memory.Status{working.ID: memory.Expired, episodic.ID: memory.Expired, kept.ID: memory.Live} {
 		if m, err := s.Memory(ctx, scope, id); err != nil || m.Status != want {
 			t.Errorf("%q is %s, %v: want %s", m.Summary, m.Status, err, want)
 		}

@@ -37,7 +37,9 @@ type Memories interface {
 	Promote(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, to memory.Type) (memory.Memory, error)
 	Supersede(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, by uuid.UUID) (memory.Memory, error)
 	Delete(ctx context.Context, scope memory.Scope, id uuid.UUID, version int) error
+	// Expire marks in all scopes what has outlived its TTL, ExpireIn in one.
 	Expire(ctx context.Context, at time.Time) (int64, error)
+	ExpireIn(ctx context.Context, scope memory.Scope, at time.Time) (int64, error)
 }
 
 // Recaller finds candidates and keeps retrieval events.

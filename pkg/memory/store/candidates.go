@@ -20,9 +20,12 @@ import (
 // row security. Larger ones are searched through their index of words.
 const DefaultNarrow = 1000
 
-// The most candidates that words and vectors find, and how many memories of a
-// large scope the words may lead to before frequent ones are left out.
+// A scope of wholeMost memories or less answers with all that have a word of the
+// question. The others are the most candidates that words and vectors find, and
+// how many memories of a large scope the words may lead to before frequent ones
+// are left out.
 const (
+	wholeMost   = 1000
 	lexicalMost = 400
 	nearestMost = 100
 	wideBudget  = 4000
@@ -83,7 +86,10 @@ func (s *Store) candidates(ctx context.Context, q Question) (Candidates, error) 
 			return Candidates{}, err
 		}
 	}
-	sr := search{scope: scope, question: q, model: model, wide: n > s.options.Narrow && !q.Rejected, indexed: indexed}
+	sr := search{
+		scope: scope, question: q, model: model, indexed: indexed,
+		wide: n > s.options.Narrow && !q.Rejected, whole: n <= wholeMost,
+	}
 	found, err := sr.run(ctx, s)
 	if err == nil && indexed && sr.nearest < nearestMost {
 		// The index gave up early: the whole scope is looked at.
@@ -98,8 +104,9 @@ type search struct {
 	scope    int32
 	question Question
 	model    int32
-	// wide goes by the index of words, indexed by that of vectors.
-	wide, indexed bool
+	// wide goes by the index of words, indexed by that of vectors; whole leaves
+	// nothing out.
+	wide, indexed, whole bool
 	// nearest is how many the vectors found.
 	nearest int
 }
@@ -126,13 +133,20 @@ func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
 	var b pgx.Batch
 	var lexical, nearest []rank.Candidate
 	out := Candidates{Wide: r.wide || r.indexed}
-	enter(&b, r.scope)
-	args := r.filters()
+	b.Queue(query("EnterSearch"), declared(r.scope))
+	args := append(r.filters(), r.question.Text)
+	byWords := func(name string, more ...any) {
+		b.Queue(queryOf(name, r.model), append(args, more...)...).Query(scanAll(&lexical, scanCandidate))
+	}
 	if r.wide {
-		b.Queue(queryOf("LexicalWide", r.model), append(args, r.question.Text, lexicalMost, wideBudget)...).Query(scanAll(&lexical, scanCandidate))
+		byWords("LexicalWide", lexicalMost, wideBudget)
 		b.Queue(query("CountWide"), r.scope, r.question.Text).Query(out.count)
 	} else {
-		b.Queue(queryOf("LexicalNarrow", r.model), append(args, r.question.Text, lexicalMost)...).Query(scanAll(&lexical, scanCandidate))
+		if r.whole {
+			byWords("LexicalWhole")
+		} else {
+			byWords("LexicalNarrow", lexicalMost)
+		}
 		b.Queue(query("CountNarrow"), r.scope, r.question.Text).Query(out.count)
 		b.Queue(query("SessionLengths"), r.scope).Query(out.sessions)
 	}
@@ -140,9 +154,9 @@ func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
 	case r.model == 0:
 	case r.indexed:
 		b.Queue(query("IndexSearch"))
-		b.Queue(queryOf("NearestIndexed", r.model), append(args, nearestMost)...).Query(scanAll(&nearest, scanCandidate))
+		b.Queue(queryOf("NearestIndexed", r.model), append(r.filters(), nearestMost)...).Query(scanAll(&nearest, scanCandidate))
 	default:
-		b.Queue(queryOf("NearestExact", r.model), append(args, nearestMost)...).Query(scanAll(&nearest, scanCandidate))
+		b.Queue(queryOf("NearestExact", r.model), append(r.filters(), nearestMost)...).Query(scanAll(&nearest, scanCandidate))
 	}
 	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return Candidates{}, err

@@ -298,3 +298,24 @@ func TestAwait(t *testing.T) {
 		t.Errorf("after a wait that ended: %v", err)
 	}
 }
+
+// TestStaleResult holds that a result for an older text writes nothing and
+// leaves its row to be claimed at once.
+func TestStaleResult(t *testing.T) {
+	db := postgres.New(t)
+	s := db.Open(t, store.Options{})
+	model := embed(t, s, "m", 3)
+	add(t, s, entry("changes"))
+	jobs, err := s.ClaimDue(t.Context(), model, 1, "w", time.Hour)
+	if err != nil || len(jobs) != 1 {
+		t.Fatal(jobs, err)
+	}
+	admin[int](t, db, "UPDATE outbox SET memory_version = 2 RETURNING memory_version")
+	c, err := s.Complete(t.Context(), "w", []outbox.Result{{Job: jobs[0], Vector: []float32{1, 0, 0}}})
+	if err != nil || c != (outbox.Completed{Stale: 1}) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if jobs, err = s.ClaimDue(t.Context(), model, 1, "v", time.Hour); err != nil || len(jobs) != 1 || jobs[0].Version != 2 {
+		t.Errorf("%+v, %v", jobs, err)
+	}
+}

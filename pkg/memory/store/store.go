@@ -156,8 +156,11 @@ func (s *Store) scopeNumber(ctx context.Context, scope memory.Scope, name string
 
 // enter queues the statement that opens the transaction to one scope.
 func enter(b *pgx.Batch, scope int32) {
-	b.Queue(query("EnterScope"), "{"+strconv.Itoa(int(scope))+"}")
+	b.Queue(query("EnterScope"), declared(scope))
 }
+
+// declared is how a transaction declares one scope.
+func declared(scope int32) string { return "{" + strconv.Itoa(int(scope)) + "}" }
 
 // read runs one query inside a scope: one round trip, one transaction. Its rows
 // go to scan.
@@ -171,7 +174,7 @@ func (s *Store) read(ctx context.Context, scope int32, name string, scan func(pg
 // within runs f in a transaction inside a scope.
 func (s *Store) within(ctx context.Context, scope int32, f func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, query("EnterScope"), "{"+strconv.Itoa(int(scope))+"}"); err != nil {
+		if _, err := tx.Exec(ctx, query("EnterScope"), declared(scope)); err != nil {
 			return err
 		}
 		return f(tx)

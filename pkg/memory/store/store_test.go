@@ -75,6 +75,19 @@ func admin[T any](t testing.TB, db postgres.Database, statement string, args ...
 	return v
 }
 
+// run runs statements past every wall.
+func run(t testing.TB, db postgres.Database, statements string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db.AdminDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), statements); err != nil {
+		t.Fatalf("%s: %v", statements, err)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	s := open(t)
 	at := time.Date(2023, 5, 7, 18, 30, 0, 123456000, time.UTC)

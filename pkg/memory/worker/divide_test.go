@@ -93,8 +93,11 @@ func TestDivide(t *testing.T) {
 			return nil
 		}, "a p1 c p2", result{Done: "a c", Bad: "p1 p2"}, 3},
 		{"it is down", func(int, []string) error { return fault(embed.Outage, -1) }, "a b", result{Left: "a b"}, 1},
-		{"it refuses everything", func(int, []string) error { return fault(embed.Item, -1) }, "a b c",
-			result{Left: "a b c"}, 3}, // 3, 1, canary
+		{
+			"it refuses everything", func(int, []string) error { return fault(embed.Item, -1) }, "a b c",
+			result{Left: "a b c"},
+			3,
+		}, // 3, 1, canary
 		{"it goes down meanwhile", func(call int, texts []string) error {
 			if call > 3 {
 				return fault(embed.Outage, -1)
@@ -104,8 +107,11 @@ func TestDivide(t *testing.T) {
 			}
 			return nil
 		}, "a b p1 d", result{Done: "a b", Left: "p1 d"}, 4},
-		{"it breaks off, and is gone", func(int, []string) error { return fault(embed.Doubt, -1) }, "a b",
-			result{Left: "a b"}, 2},
+		{
+			"it breaks off, and is gone", func(int, []string) error { return fault(embed.Doubt, -1) }, "a b",
+			result{Left: "a b"},
+			2,
+		},
 		{"one text breaks it", func(_ int, texts []string) error {
 			if spoilt(texts) {
 				return fault(embed.Doubt, -1)

@@ -73,11 +73,11 @@ func TestStream(t *testing.T) {
 	must(s.leave(ctx, 1, "b"))
 
 	// What "a" was given and did not end, "c" takes over, and nobody else loses it.
-	taken, next, err := s.reclaim(ctx, 1, "c", time.Hour, "0-0", 10)
+	taken, _, err := s.reclaim(ctx, 1, "c", time.Hour, "0-0", 10)
 	if err != nil || len(taken) != 0 {
 		t.Errorf("reclaimed %v before their time, %v", taken, err)
 	}
-	taken, next, err = s.reclaim(ctx, 1, "c", 0, "0-0", 1)
+	taken, next, err := s.reclaim(ctx, 1, "c", 0, "0-0", 1)
 	must(err)
 	rest, last, err := s.reclaim(ctx, 1, "c", 0, next, 1)
 	must(err)

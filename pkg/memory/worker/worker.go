@@ -131,11 +131,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	all.Go(func() { w.listen(ctx) })
 	lanes := map[int32]context.CancelFunc{}
 	told := map[string]bool{}
+	away := false
 	for ctx.Err() == nil {
 		models, err := w.store.Models(ctx)
-		if err != nil && ctx.Err() == nil {
+		if err != nil && !away && ctx.Err() == nil {
 			w.options.Log.Warn("the register of models can't be read; trying again", "error", err)
 		}
+		away = err != nil
 		wanted := map[int32]bool{}
 		for _, model := range models {
 			e, why := w.embedderOf(model)

@@ -3,6 +3,7 @@ package worker
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"regexp"
@@ -41,6 +42,7 @@ var quick = Options{
 // bench is a database, a provider and a model that it serves.
 type bench struct {
 	*testing.T
+	db       postgres.Database
 	store    *store.Store
 	provider *embeddings.Server
 	model    outbox.Model
@@ -48,7 +50,8 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, store: postgres.New(t).Open(t, store.Options{}), provider: embeddings.Start(t, "127.0.0.1:0", 8)}
+	db := postgres.New(t)
+	b := &bench{T: t, db: db, store: db.Open(t, store.Options{}), provider: embeddings.Start(t, "127.0.0.1:0", 8)}
 	b.model = b.register("first", 8, outbox.Active)
 	return b
 }
@@ -78,10 +81,14 @@ func (b *bench) add(texts ...string) []memory.Stored {
 	return stored
 }
 
+// numbered gives texts that have little in common, as those of people.
 func numbered(prefix string, n int) []string {
 	texts := make([]string, n)
 	for i := range texts {
-		texts[i] = fmt.Sprintf("%s %d", prefix, i)
+		texts[i] = prefix
+		for range 6 {
+			texts[i] += " " + strings.ToLower(rand.Text()[:7])
+		}
 	}
 	return texts
 }
@@ -438,7 +445,7 @@ func TestLongBatch(t *testing.T) {
 	server := redis.Start(t)
 	b.work(b.store, newStream(t, server.URL), options)
 	options.Name = "other"
-	b.work(b.store, newStream(t, server.URL), options)
+	b.work(b.db.Open(t, store.Options{}), newStream(t, server.URL), options)
 	b.until(b.model, "8 memories are embedded", embedded(8))
 	times, requests := b.provider.Times()
 	for text, n := range times {

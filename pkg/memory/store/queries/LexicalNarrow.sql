@@ -1,5 +1,5 @@
--- The memories of a scope that may be returned and have a word of the question, itself or by a neighbour. Where they
--- are more than $11, those whose rare words weigh most. Without any word in the question, the newest.
+-- As LexicalWhole.sql, but no more than $11: those whose rare words weigh most. Without any word in the question, the
+-- newest.
 -- $1 scope, $2 to $8 filters, $9 vector of the question, $10 question, $11 most.
 WITH question AS MATERIALIZED (
     SELECT * FROM question_terms($10)
