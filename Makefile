@@ -21,7 +21,7 @@ build_gpu := CGO_ENABLED=1 CGO_CFLAGS='-O2 -g -Wno-deprecated-declarations' $(GO
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build every binary into bin/
@@ -55,6 +55,11 @@ machine-tree: # the Debian tree of the machine under test, cached
 	@scripts/machine/build-rootfs >/dev/null
 machine-kernel: # its kernel for QEMU, cached
 	@scripts/machine/build-kernel >/dev/null
+
+.PHONY: bench-memory
+bench-memory: ## Measure retrieval on LoCoMo (LOCOMO=FILE)
+	@scripts/setup test
+	@$(GO) test -run '^$$' -bench LoCoMo -benchtime 1x -timeout 60m ./tests/locomo -args -data "$(abspath $(LOCOMO))" -ablate
 
 .PHONY: generate units man
 generate: ## Write everything that is generated: guards' list and mains, units, man pages, documentation

@@ -29,7 +29,7 @@ type model struct {
 	Store     storeCmd    `cmd:"" help:"Store a memory, or those of a file." group:"Memories"`
 	Retrieve  retrieveCmd `cmd:"" help:"Find the memories of a scope that bear on a query." group:"Memories"`
 	Get       getCmd      `cmd:"" help:"Show one memory." group:"Memories"`
-	List      listCmd     `cmd:"" help:"List the memories of a scope, newest first." group:"Memories"`
+	List      listCmd     `cmd:"" help:"List the memories of a scope, in the order in which they were stored." group:"Memories"`
 	Verify    verifyCmd   `cmd:"" help:"Record that a memory was reviewed and is true." group:"Review"`
 	Reject    rejectCmd   `cmd:"" help:"Take a memory out of all normal retrievals, and say why." group:"Review"`
 	Promote   promoteCmd  `cmd:"" help:"Make a memory one of the next class: working, episodic, semantic." group:"Review"`

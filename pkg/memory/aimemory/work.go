@@ -18,7 +18,7 @@ import (
 
 type sessionsCmd struct {
 	New    sessionNewCmd    `cmd:"" help:"Begin a session."`
-	List   sessionListCmd   `cmd:"" help:"List the sessions of a scope, newest first."`
+	List   sessionListCmd   `cmd:"" help:"List the sessions of a scope, in the order in which they began."`
 	Window sessionWindowCmd `cmd:"" help:"Show the last turns of a session, and the summaries of earlier ones."`
 	End    sessionEndCmd    `cmd:"" help:"End a session."`
 }
