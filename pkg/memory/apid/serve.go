@@ -75,7 +75,11 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.close()) }()
 
-	handler, embedder, err := s.handler(ctx, db)
+	embedders, err := embed.Configured(s.env.Root, s.cfg.Embeddings)
+	if err != nil {
+		return exitcode.With(exitcode.Config, err)
+	}
+	handler, err := s.handler(ctx, db, embedders)
 	if err != nil {
 		return err
 	}
@@ -98,8 +102,8 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	begin("upkeep", func(ctx context.Context) error { return s.upkeep(ctx, db) })
 	begin("watchdog", daemon.Watchdog)
-	if embedder != nil && s.ownWorker() {
-		w, err := worker.New(db.Store, []embed.Embedder{embedder}, nil, worker.Options{
+	if len(embedders) > 0 && s.ownWorker() {
+		w, err := worker.New(db.Store, embedders, nil, worker.Options{
 			Name: fmt.Sprintf("memory-api-%d", os.Getpid()), Batch: s.cfg.Embeddings.Batch, Concurrency: s.cfg.Embeddings.Concurrency, Log: s.log,
 		})
 		if err != nil {
@@ -139,23 +143,16 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// handler is the API over the database. The embedder is nil when words alone
-// decide.
-func (s *server) handler(ctx context.Context, db *database) (http.Handler, embed.Embedder, error) {
-	embedder, err := embed.Configured(s.env.Root, s.cfg.Embeddings)
-	if err != nil {
-		return nil, nil, exitcode.With(exitcode.Config, err)
-	}
-	var embedders []embed.Embedder
-	if embedder != nil {
-		embedders = append(embedders, embedder)
-		if err := register(ctx, db, s.cfg.Embeddings, embedder); err != nil {
-			return nil, nil, exitcode.With(exitcode.Inspection, err)
+// handler is the API over the database. Without an embedder words alone decide.
+func (s *server) handler(ctx context.Context, db *database, embedders []embed.Embedder) (http.Handler, error) {
+	if len(embedders) > 0 {
+		if err := register(ctx, db, s.cfg.Embeddings, embedders[0]); err != nil {
+			return nil, exitcode.With(exitcode.Inspection, err)
 		}
 	}
 	artifacts, err := service.NewFolder(s.env.Root.Path(s.cfg.Artifacts.Directory), int64(s.cfg.Artifacts.MaxSize))
 	if err != nil {
-		return nil, nil, exitcode.With(exitcode.Inspection, err)
+		return nil, exitcode.With(exitcode.Inspection, err)
 	}
 	meters := httpapi.NewMeters()
 	core, err := service.New(db.Store, artifacts, service.Options{
@@ -164,11 +161,11 @@ func (s *server) handler(ctx context.Context, db *database) (http.Handler, embed
 		Observe: meters.Retrieval,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return httpapi.New(core, httpapi.Options{
 		Log: s.log, Meters: meters, Version: version.String(), MaxUpload: int64(s.cfg.Artifacts.MaxSize),
-	}), embedder, nil
+	}), nil
 }
 
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }

@@ -12,14 +12,29 @@ import (
 // maxSecret bounds a file that holds a secret.
 const maxSecret = 64 << 10
 
-// Configured gives the embedder of the configuration; nil for provider "none".
-func Configured(root hostfs.Root, c config.MemoryEmbeddings) (Embedder, error) {
-	switch c.Provider {
-	case config.EmbedderNone:
+// Configured gives the embedder of the configuration first, and then those that
+// memories may still be embedded with: the built-in one needs nothing, so a
+// machine that is on its way to another model goes on with it until the switch.
+// There is none for provider "none".
+func Configured(root hostfs.Root, c config.MemoryEmbeddings) ([]Embedder, error) {
+	if c.Provider == config.EmbedderNone {
 		return nil, nil
-	case config.EmbedderBuiltin:
-		return NewBuiltin()
 	}
+	builtin, err := NewBuiltin()
+	if err != nil {
+		return nil, err
+	}
+	if c.Provider == config.EmbedderBuiltin {
+		return []Embedder{builtin}, nil
+	}
+	remote, err := configuredOpenAI(root, c)
+	if err != nil {
+		return nil, err
+	}
+	return []Embedder{remote, builtin}, nil
+}
+
+func configuredOpenAI(root hostfs.Root, c config.MemoryEmbeddings) (*OpenAI, error) {
 	key := ""
 	if c.APIKeyFile != "" {
 		text, err := root.ReadLimited(c.APIKeyFile, maxSecret)

@@ -18,7 +18,7 @@ import (
 )
 
 // streamPrefix begins the names of our keys in Redis.
-const streamPrefix = "dubnium:embed:"
+const streamPrefix = "dubnium"
 
 type model struct {
 	cli.Flags `embed:""`
@@ -55,11 +55,11 @@ func (m *model) run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	cfg, log := whole.Memory, daemon.Log(env.Stderr)
-	embedder, err := embed.Configured(env.Root, cfg.Embeddings)
+	embedders, err := embed.Configured(env.Root, cfg.Embeddings)
 	if err != nil {
 		return exitcode.With(exitcode.Config, err)
 	}
-	if embedder == nil {
+	if len(embedders) == 0 {
 		return exitcode.Errorf(exitcode.Config, "memory.embeddings.provider is none: there is nothing to do")
 	}
 	dsn := cluster.Config{Dir: env.Root.Path(cfg.Database.Directory)}.URL(cluster.Service, cluster.Database)
@@ -80,7 +80,7 @@ func (m *model) run(ctx context.Context, env *cli.Env) error {
 		}
 		defer stream.Close()
 	}
-	w, err := worker.New(db, []embed.Embedder{embedder}, stream, worker.Options{
+	w, err := worker.New(db, embedders, stream, worker.Options{
 		Name: m.name(), Batch: cfg.Embeddings.Batch, Concurrency: cfg.Embeddings.Concurrency, Log: log,
 	})
 	if err != nil {
