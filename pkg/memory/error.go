@@ -14,6 +14,8 @@ var (
 	ErrVersion = errors.New("it has changed since it was read: read it again")
 	// ErrConflict is a request that contradicts what is stored.
 	ErrConflict = errors.New("it contradicts what is stored")
+	// ErrIncomplete is a switch to an embedding model that is still being built.
+	ErrIncomplete = errors.New("some memories have no vector of this model yet: wait for the workers (ai-memory queue), or switch early")
 	// ErrKeyReused is an idempotency key that came with another request before.
 	ErrKeyReused = fmt.Errorf("the idempotency key was used for another request: %w", ErrConflict)
 	// ErrTooLarge is content beyond the bound that is configured.

@@ -266,7 +266,7 @@ type Failure struct {
 // FailureBody says what went wrong, without any value of the request.
 type FailureBody struct {
 	// Code is a stable word: invalid, not-found, version, precondition-required,
-	// conflict, too-large, unsupported-media-type, malformed, not-acceptable,
+	// conflict, incomplete, too-large, unsupported-media-type, malformed, not-acceptable,
 	// idempotency-mismatch, unavailable, internal.
 	Code    string `json:"code"`
 	Message string `json:"message"`

@@ -130,11 +130,12 @@ func printModel(w io.Writer, m memory.Model) error {
 type modelsActivateCmd struct {
 	output `embed:""`
 	Name   string `arg:"" help:"The model's name."`
+	Early  bool   `name:"early" help:"Switch although some memories have no vector of it yet; retrieval finds those by their words alone."`
 }
 
 // Run activates a model.
 func (c *modelsActivateCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
-	return run(env, m, c.output, func(s *client.Client) (memory.Model, error) { return s.ActivateModel(ctx, c.Name) }, printModel)
+	return run(env, m, c.output, func(s *client.Client) (memory.Model, error) { return s.ActivateModel(ctx, c.Name, c.Early) }, printModel)
 }
 
 type doctorCmd struct {

@@ -50,15 +50,16 @@ func (c *serveCmd) Run(ctx context.Context, env *cli.Env) error {
 			return exitcode.With(exitcode.Usage, err)
 		}
 	}
-	s := &server{env: env, cfg: cfg, log: daemon.Log(env.Stderr)}
+	s := &server{env: env, cfg: cfg, log: daemon.Log(env.Stderr), meters: httpapi.NewMeters()}
 	return s.run(ctx)
 }
 
 // server is one run of the service.
 type server struct {
-	env *cli.Env
-	cfg config.Memory
-	log *slog.Logger
+	env    *cli.Env
+	cfg    config.Memory
+	log    *slog.Logger
+	meters *httpapi.Meters
 }
 
 func (s *server) run(ctx context.Context) (err error) {
@@ -109,6 +110,7 @@ func (s *server) run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		s.meters.Set().RegisterMetricsWriter(w.WriteMetrics)
 		begin("embed memories", w.Run)
 	}
 	begin("the private database", func(ctx context.Context) error {
@@ -154,17 +156,16 @@ func (s *server) handler(ctx context.Context, db *database, embedders []embed.Em
 	if err != nil {
 		return nil, exitcode.With(exitcode.Inspection, err)
 	}
-	meters := httpapi.NewMeters()
 	core, err := service.New(db.Store, artifacts, service.Options{
 		Embedders:  embedders,
 		DefaultTTL: days(s.cfg.Retention.DefaultTTLDays), WorkingTTL: days(s.cfg.Retention.WorkingTTLDays),
-		Observe: meters.Retrieval,
+		Observe: s.meters.Retrieval,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return httpapi.New(core, httpapi.Options{
-		Log: s.log, Meters: meters, Version: version.String(), MaxUpload: int64(s.cfg.Artifacts.MaxSize),
+		Log: s.log, Meters: s.meters, Version: version.String(), MaxUpload: int64(s.cfg.Artifacts.MaxSize),
 	}), nil
 }
 

@@ -254,7 +254,12 @@ func (c *Client) NewModel(ctx context.Context, n memory.NewModel) (memory.Model,
 	return ask[memory.Model](ctx, c, post, memory.PathModels, nil, n)
 }
 
-// ActivateModel makes it the one that retrieval uses.
-func (c *Client) ActivateModel(ctx context.Context, name string) (memory.Model, error) {
-	return ask[memory.Model](ctx, c, post, memory.PathModels+"/"+url.PathEscape(name)+"/activate", nil, nil)
+// ActivateModel makes it the one that retrieval uses; early, although some
+// memories have no vector of it yet.
+func (c *Client) ActivateModel(ctx context.Context, name string, early bool) (memory.Model, error) {
+	q := url.Values{}
+	if early {
+		q.Set("early", "true")
+	}
+	return ask[memory.Model](ctx, c, post, memory.PathModels+"/"+url.PathEscape(name)+"/activate", q, nil)
 }

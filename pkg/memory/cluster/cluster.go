@@ -129,7 +129,7 @@ func start(ctx context.Context, config Config) (_ *Cluster, err error) {
 		return nil, errors.New("not an absolute path: give one")
 	}
 	if config.uid() == 0 {
-		return nil, errors.New("Postgres refuses to run as root: give it a user of its own")
+		return nil, errors.New("a server refuses to run as root: give it a user of its own")
 	}
 	if socket := filepath.Join(config.SocketDir, ".s.PGSQL."+port); len(socket) > maxSocket {
 		return nil, fmt.Errorf("the path of its socket, %s, is longer than %d bytes: choose a shorter folder", socket, maxSocket)

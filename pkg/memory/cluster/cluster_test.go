@@ -268,7 +268,7 @@ func TestNoVector(t *testing.T) {
 // that fills up under the server.
 func TestFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
+		t.Fatal("mounting a small disk needs root: run the tests as root")
 	}
 	disk := func(t *testing.T, size string) cluster.Config {
 		cfg := config(t)

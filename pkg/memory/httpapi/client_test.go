@@ -135,7 +135,7 @@ func TestClient(t *testing.T) {
 	if model.State != memory.ModelBuilding && model.State != memory.ModelActive {
 		t.Errorf("the new model is %s", model.State)
 	}
-	if active, err := c.ActivateModel(ctx, model.Name); err != nil || active.State != memory.ModelActive {
+	if active, err := c.ActivateModel(ctx, model.Name, true); err != nil || active.State != memory.ModelActive {
 		t.Errorf("activate: %+v, %v", active, err)
 	}
 	if models, err := c.Models(ctx); err != nil || len(models.Items) != 1 {

@@ -76,6 +76,8 @@ func (a *API) failure(r *http.Request, err error) (int, memory.FailureBody) {
 		return status, memory.FailureBody{Code: "version", Message: memory.ErrVersion.Error()}
 	case errors.Is(err, memory.ErrKeyReused):
 		return http.StatusUnprocessableEntity, memory.FailureBody{Code: "idempotency-mismatch", Message: "the idempotency key was used for another request"}
+	case errors.Is(err, memory.ErrIncomplete):
+		return http.StatusConflict, memory.FailureBody{Code: "incomplete", Message: memory.ErrIncomplete.Error()}
 	case errors.Is(err, memory.ErrConflict):
 		return http.StatusConflict, memory.FailureBody{Code: "conflict", Message: memory.ErrConflict.Error()}
 	case errors.Is(err, memory.ErrUnavailable):

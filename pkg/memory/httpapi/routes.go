@@ -183,8 +183,11 @@ func (a *API) queueing() {
 		})
 	handle(a, route{
 		method: post, path: memory.PathModels + "/{name}/activate", id: "activate-model", summary: "Make it the model that retrieval uses",
-		params: []param{{name: "name", inPath: true, required: true, doc: "The model's name."}},
+		params: []param{
+			{name: "name", inPath: true, required: true, doc: "The model's name."},
+			{name: "early", words: []string{"true", "false"}, doc: "true switches although some memories have no vector of it yet."},
+		},
 	}, func(ctx context.Context, q *request, _ none) (memory.Model, error) {
-		return s.ActivateModel(ctx, q.Text["name"])
+		return s.ActivateModel(ctx, q.Text["name"], q.Text["early"] == "true")
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ryjen/dubnium/pkg/memory"
 	"github.com/ryjen/dubnium/pkg/memory/outbox"
+	"github.com/ryjen/dubnium/pkg/memory/worker"
 )
 
 // Queue says how the embedding work stands.
@@ -143,17 +144,10 @@ func (s *Service) NewModel(ctx context.Context, n memory.NewModel) (memory.Model
 	return s.registered(ctx, m.Name)
 }
 
-// ActivateModel makes it the one that retrieval uses.
-func (s *Service) ActivateModel(ctx context.Context, name string) (memory.Model, error) {
-	models, err := s.store.Models(ctx)
-	if err != nil {
-		return memory.Model{}, err
-	}
-	i := slices.IndexFunc(models, func(m outbox.Model) bool { return m.Name == name })
-	if i < 0 {
-		return memory.Model{}, memory.ErrNotFound
-	}
-	if err := s.store.ActivateModel(ctx, models[i].ID); err != nil {
+// ActivateModel makes it the one that retrieval uses. One that lacks vectors is
+// [memory.ErrIncomplete], unless early is true.
+func (s *Service) ActivateModel(ctx context.Context, name string, early bool) (memory.Model, error) {
+	if err := worker.Switch(ctx, s.store, name, early); err != nil {
 		return memory.Model{}, err
 	}
 	return s.registered(ctx, name)

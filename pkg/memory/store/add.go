@@ -51,7 +51,7 @@ type record struct {
 }
 
 func newRecord(n int, e Entry) (record, error) {
-	id := uuid.Nil
+	var id uuid.UUID
 	if e.ID != nil {
 		id = *e.ID
 	} else {

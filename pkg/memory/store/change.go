@@ -69,7 +69,7 @@ func (s *Store) change(ctx context.Context, scope memory.Scope, name string, id 
 	}
 	var changed []memory.Memory
 	err = s.within(ctx, number, func(tx pgx.Tx) error {
-		is, context, err := state(ctx, tx, number, id)
+		_, context, err := state(ctx, tx, number, id)
 		if err != nil {
 			return err
 		}
@@ -88,7 +88,8 @@ func (s *Store) change(ctx context.Context, scope memory.Scope, name string, id 
 		}
 		if len(places) == 0 {
 			// It may have changed between the two statements.
-			if is, _, err = state(ctx, tx, number, id); err != nil {
+			is, _, err := state(ctx, tx, number, id)
+			if err != nil {
 				return err
 			}
 			if version != 0 && is != version {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ryjen/dubnium/pkg/memory"
 	"github.com/ryjen/dubnium/pkg/memory/outbox"
 )
 
@@ -34,10 +35,9 @@ func Switch(ctx context.Context, register Register, name string, early bool) err
 		case s.Model.State == outbox.Active:
 			return nil
 		case s.Model.State == outbox.Building && left > 0 && !early:
-			return fmt.Errorf("switch to the model %s: %d memories have no vector of it yet (%d have): wait for the workers, or switch early",
-				name, left, s.Embedded)
+			return fmt.Errorf("switch to the model %s: %d memories have no vector of it yet (%d have): %w", name, left, s.Embedded, memory.ErrIncomplete)
 		}
 		return register.ActivateModel(ctx, s.Model.ID)
 	}
-	return fmt.Errorf("switch to the model %s: it is not in the register", name)
+	return fmt.Errorf("switch to the model %s: it is not in the register: %w", name, memory.ErrNotFound)
 }
