@@ -37,9 +37,9 @@ func (s Scope) Check() error {
 	case utf8.RuneCountInString(text) > MaxScope:
 		return fmt.Errorf("is longer than %d characters", MaxScope)
 	case !found || !slices.Contains(ScopeKinds, kind):
-		return fmt.Errorf("begins with none of %s:", strings.Join(ScopeKinds, ":, "))
+		return fmt.Errorf("begins with none of %s", strings.Join(ScopeKinds, ":, ")+":")
 	case name == "":
-		return fmt.Errorf("has no name after %s:", kind)
+		return fmt.Errorf("has no name after its kind")
 	case strings.TrimSpace(name) != name:
 		return fmt.Errorf("has space around its name")
 	case strings.ContainsFunc(text, hidden):

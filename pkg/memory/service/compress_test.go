@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ryjen/dubnium/pkg/memory"
+	"github.com/ryjen/dubnium/pkg/memory/rank"
 )
 
 func TestShorten(t *testing.T) {
@@ -68,5 +69,19 @@ func TestCompressKeepsToTheBudget(t *testing.T) {
 		if budget >= total && used != total {
 			t.Fatalf("a budget of %d shortened %d tokens to %d", budget, total, used)
 		}
+	}
+}
+
+// TestNothingSpeaksForIt holds that a candidate without any evidence, such as
+// the nearest of vectors that are all far, is not returned.
+func TestNothingSpeaksForIt(t *testing.T) {
+	ids := []string{"01a2023f-dcdd-7989-a86c-a722afa5f57a", "01a2023f-de6b-7c0d-940f-ed6f5685b11a"}
+	candidates := []rank.Candidate{{ID: ids[0], Text: "the boot"}, {ID: ids[1], Text: "the weather"}}
+	best, err := collapse([]rank.Hit{{Index: 0, Score: 0.5}, {Index: 1, Score: 0}}, candidates, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(best) != 1 || best[0].id.String() != ids[0] {
+		t.Errorf("returned %v, want the first alone", best)
 	}
 }

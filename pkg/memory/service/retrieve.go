@@ -180,6 +180,9 @@ func collapse(hits []rank.Hit, candidates []rank.Candidate, limit int) ([]ranked
 	best := make([]ranked, 0, min(limit, len(hits)))
 	seen := make(map[string]int, len(hits))
 	for _, h := range hits {
+		if h.Score <= 0 {
+			break // nothing speaks for it, nor for those after it
+		}
 		c := &candidates[h.Index]
 		id, err := uuid.Parse(c.ID)
 		if err != nil {
