@@ -133,7 +133,7 @@ func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
 	var b pgx.Batch
 	var lexical, nearest []rank.Candidate
 	out := Candidates{Wide: r.wide || r.indexed}
-	b.Queue(query("EnterSearch"), declared(r.scope))
+	enter(&b, r.scope)
 	args := append(r.filters(), r.question.Text)
 	byWords := func(name string, more ...any) {
 		b.Queue(queryOf(name, r.model), append(args, more...)...).Query(scanAll(&lexical, scanCandidate))

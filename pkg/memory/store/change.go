@@ -157,8 +157,23 @@ func rebuild(ctx context.Context, tx pgx.Tx, scope int32, places []place) error 
 	if len(contexts) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, query("RebuildContext"), scope, contexts, ordinals)
-	return err
+	rows, err := tx.Query(ctx, query("RebuildContext"), scope, contexts, ordinals)
+	if err != nil {
+		return err
+	}
+	type neighbour struct {
+		ID                     uuid.UUID
+		Previous, Next, Around string
+	}
+	near, err := pgx.CollectRows(rows, pgx.RowToStructByPos[neighbour])
+	if err != nil || len(near) == 0 {
+		return err
+	}
+	var b pgx.Batch
+	for _, n := range near {
+		b.Queue(query("SetContext"), scope, n.ID, n.Previous, n.Next, n.Around)
+	}
+	return tx.SendBatch(ctx, &b).Close()
 }
 
 // expireBatch bounds a transaction of Expire.

@@ -11,6 +11,7 @@ WITH shared AS MATERIALIZED (
 ), best AS MATERIALIZED (
     SELECT memory_id, other, row_number() OVER (PARTITION BY memory_id ORDER BY bands DESC, other) AS place FROM shared
 )
+-- One after the other by its key: a join may be planned to read the whole scope for each.
 SELECT b.memory_id, m.id, m.summary, m.speaker
-FROM best b JOIN memories m ON m.scope_id = $1 AND m.id = b.other
+FROM best b CROSS JOIN LATERAL (SELECT * FROM memories WHERE scope_id = $1 AND id = b.other OFFSET 0) m
 WHERE b.place <= 5 AND m.status = 'live' AND m.validation_status <> 'rejected' AND (m.ttl IS NULL OR m.ttl > now())
