@@ -27,7 +27,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"base: no knowledge of Dubnium", []string{
-		"exitcode", "hostfs", "atomicfile", "eventlog", "flock", "version", "unitfile",
+		"exitcode", "hostfs", "atomicfile", "eventlog", "flock", "journal", "textfile", "version", "unitfile",
 	}},
 	{"facts: readers of the machine, each with a deadline", []string{
 		"audio", "bundle", "bus", "gpu", "gpu/holders", "login", "systemd", "procinfo", "vllm",
@@ -39,7 +39,7 @@ var layers = []struct {
 	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey", "units"}},
 	{"engines: what acts", []string{
 		"guardproc", "siteguard", "unitctl", "reconcile",
-		"memory/embed", "memory/store", "memory/cluster", "memory/contents", "memory/service", "memory/httpapi", "memory/worker", "memory/client",
+		"memory/embed", "memory/store", "memory/cluster", "memory/service", "memory/httpapi", "memory/worker", "memory/client",
 	}},
 	{"edge: what people and systemd run", []string{
 		"cli", "clidoc", "gpu/observegpu", "unitgen", "programs", "docgen",

@@ -30,10 +30,13 @@ type Config struct {
 	Desktop             Desktop
 	Timeouts            Timeouts
 	VLLM                VLLM
+	Plano               Plano
+	K3s                 K3s
 	GPU                 GPU
 	Slices              Slices
 	Guards              Guards
 	Memory              Memory
+	Metrics             Metrics
 }
 
 // Boot says what the machine is after a start.
@@ -78,7 +81,7 @@ type Timeouts struct {
 	Settle      Duration
 }
 
-// Runtime says where the vLLM program comes from.
+// Runtime says where the program of a workload comes from.
 type Runtime string
 
 // The runtimes.

@@ -43,7 +43,9 @@ func Default() Config {
 			StartTimeout:     Duration(10 * time.Minute),
 			DrainTimeout:     Duration(60 * time.Second),
 		},
-		GPU: GPU{BenignUnits: benignUnits(), BenignPrograms: benignPrograms()},
+		Plano: defaultPlano(),
+		K3s:   K3s{Unit: "k3s.service"},
+		GPU:   GPU{BenignUnits: benignUnits(), BenignPrograms: benignPrograms()},
 		Slices: Slices{
 			Interactive: Slice{CPUWeight: 200, IOWeight: 200, StudioCPUWeight: 1000, StudioIOWeight: 1000},
 			AI:          Slice{CPUWeight: 100, IOWeight: 100, StudioCPUWeight: 10, StudioIOWeight: 10, StudioMemoryHigh: 4 * GiB},
@@ -59,7 +61,8 @@ func Default() Config {
 			Jobs:          defaultJobs(),
 			Audio:         defaultAudio(),
 		},
-		Memory: defaultMemory(),
+		Memory:  defaultMemory(),
+		Metrics: defaultMetrics(),
 	}
 }
 

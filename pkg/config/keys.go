@@ -35,6 +35,8 @@ func sections() []section {
 		{"desktop", "How people get a graphical session on this machine."},
 		{"timeouts", "What bounds everything that waits. A step that is not done in time counts as failed, and the prior mode is restored."},
 		{"vllm", "The compute workload. It runs in compute mode only."},
+		{"plano", "The gateway that routes requests between models. It runs in compute mode only, beside vLLM."},
+		{"k3s", "The Kubernetes beside the modes, which stays up in all of them."},
 		{"gpu", "How the graphics cards are looked at."},
 		{"slices.interactive", "The budget of interactive.slice, the work that a person waits for. Graphical sessions live in user.slice, so audio-priority.service sets these values on user.slice too."},
 		{"slices.ai", "The budget of ai.slice: vLLM and other AI work."},
@@ -54,6 +56,7 @@ func sections() []section {
 		{"memory.retention", "For how long what is stored is kept."},
 		{"memory.embeddings", "What turns text into vectors. The keys from url on are of the provider \"openai\"."},
 		{"memory.artifacts", "Evidence that is kept outside of the database."},
+		{"metrics", "Figures for monitoring."},
 	}
 }
 
@@ -61,11 +64,11 @@ func sections() []section {
 func definitions() []definition {
 	var defs []definition
 	for _, part := range [][]definition{
-		hostKeys(), desktopKeys(), timeoutKeys(), vllmKeys(), gpuKeys(),
+		hostKeys(), desktopKeys(), timeoutKeys(), vllmKeys(), planoKeys(), gpuKeys(),
 		sliceKeys("interactive", func(c *Config) *Slice { return &c.Slices.Interactive }),
 		sliceKeys("ai", func(c *Config) *Slice { return &c.Slices.AI }),
 		sliceKeys("platform", func(c *Config) *Slice { return &c.Slices.Platform }),
-		guardKeys(), loadKeys(), jobKeys(), audioKeys(), memoryKeys(),
+		guardKeys(), loadKeys(), jobKeys(), audioKeys(), memoryKeys(), metricsKeys(),
 	} {
 		defs = append(defs, part...)
 	}
@@ -123,7 +126,7 @@ func timeoutKeys() []definition {
 func vllmKeys() []definition {
 	return []definition{
 		{path: "vllm.enable", at: func(c *Config) any { return &c.VLLM.Enable }, example: "true", doc: "Whether compute mode starts vLLM. It needs vllm.model."},
-		{path: "vllm.unit", at: func(c *Config) any { return &c.VLLM.Unit }, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"vllm@compute.service"`, doc: "The unit that runs vLLM."},
+		{path: "vllm.unit", at: func(c *Config) any { return &c.VLLM.Unit }, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"vllm@compute.service"`, doc: "The unit that runs vLLM. Where it is another than ours, ours is masked, and this one gets ai.slice, the GPUs' environment and its place in compute.target."},
 		{path: "vllm.runtime", at: func(c *Config) any { return &c.VLLM.Runtime }, enum: []string{string(RuntimeExternal), string(RuntimePackage)}, example: `"package"`, doc: "Where the program comes from: \"external\" is a virtual environment at vllm.runtimePath that the operator keeps, so that a rebuild of the system compiles no CUDA; \"package\" is the distribution's package."},
 		{path: "vllm.runtimePath", at: func(c *Config) any { return &c.VLLM.RuntimePath }, check: wrongPath, allowed: "an absolute path", example: `"/var/lib/vllm/venv-next"`, doc: "The virtual environment of the external runtime; bin/vllm below it is run."},
 		{path: "vllm.model", at: func(c *Config) any { return &c.VLLM.Model }, empty: true, check: wrongModel, allowed: "a folder below " + ModelsDirectory, example: `"` + ModelsDirectory + `/qwen2.5-coder-14b-instruct"`, doc: "The folder of a materialised model bundle. A name to download by is not accepted: vLLM is started offline."},

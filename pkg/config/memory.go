@@ -115,7 +115,7 @@ func memoryKeys() []definition {
 		{path: "memory.retention.workingTtlDays", at: func(c *Config) any { return &c.Memory.Retention.WorkingTTLDays }, max: maxDays, example: "7", doc: "The same for memories of the class working, which are context of a task and not worth much after it; 0 is as memory.retention.defaultTtlDays."},
 		{path: "memory.retention.eventDays", at: func(c *Config) any { return &c.Memory.Retention.EventDays }, max: maxDays, example: "90", doc: "Days for which retrieval events are kept; 0 is for ever. What is older can be neither audited nor replayed."},
 		{path: "memory.embeddings.provider", at: func(c *Config) any { return &c.Memory.Embeddings.Provider }, enum: []string{string(EmbedderBuiltin), string(EmbedderOpenAI), string(EmbedderNone)}, example: `"openai"`, doc: "What turns text into vectors: \"builtin\" needs no model and no GPU; \"openai\" asks an endpoint with OpenAI's protocol, such as vLLM or llama-server; \"none\" retrieves by words alone."},
-		{path: "memory.embeddings.url", at: func(c *Config) any { return &c.Memory.Embeddings.URL }, private: true, check: wrongURL, allowed: "an http or https URL without a password", example: `"http://127.0.0.1:8001/v1"`, doc: "The endpoint of the openai provider, up to and with /v1."},
+		{path: "memory.embeddings.url", at: func(c *Config) any { return &c.Memory.Embeddings.URL }, private: true, check: wrongURL("memory.embeddings.apiKeyFile"), allowed: "an http or https URL without a password", example: `"http://127.0.0.1:8001/v1"`, doc: "The endpoint of the openai provider, up to and with /v1."},
 		{path: "memory.embeddings.model", at: func(c *Config) any { return &c.Memory.Embeddings.Model }, example: `"nomic-embed-text-v1.5"`, doc: "The model's name at the endpoint. Each model has a table of its own, so that the old one serves until the new one is complete."},
 		{path: "memory.embeddings.dimensions", at: func(c *Config) any { return &c.Memory.Embeddings.Dimensions }, min: 8, max: 4000, example: "768", doc: "The length of the model's vectors. An answer of another length is refused."},
 		{path: "memory.embeddings.queryPrefix", at: func(c *Config) any { return &c.Memory.Embeddings.QueryPrefix }, empty: true, example: `"search_query: "`, doc: "What the model wants before a query. Empty takes what is known of the model: bge and nomic have one."},
@@ -178,13 +178,17 @@ func wrongRedis(s string) string {
 	return ""
 }
 
-func wrongURL(s string) string {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
-		return "is no http or https URL; write one, such as http://127.0.0.1:8000/v1"
-	case u.User != nil:
-		return "holds a user or a password, and this file is readable by everyone; put a token into a file and name it in memory.embeddings.apiKeyFile"
+// wrongURL says what is wrong with an endpoint whose token belongs into the
+// file that a key names.
+func wrongURL(tokens string) func(string) string {
+	return func(s string) string {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
+			return "is no http or https URL; write one, such as http://127.0.0.1:8000/v1"
+		case u.User != nil:
+			return "holds a user or a password, and this file is readable by everyone; put a token into a file and name it in " + tokens
+		}
+		return ""
 	}
-	return ""
 }

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
 	"github.com/ryjen/dubnium/pkg/exitcode"
+	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/guards"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/record"
-	"github.com/ryjen/dubnium/pkg/survey"
 )
 
 type modeModel struct {
@@ -22,11 +21,14 @@ type modeModel struct {
 	Current        currentCmd `cmd:"" help:"Print the observed mode." group:"Look"`
 	Desired        desiredCmd `cmd:"" help:"Print the desired mode." group:"Look"`
 	LastTransition lastCmd    `cmd:"" name:"last-transition" help:"Show how the last transition went, step by step." group:"Look"`
-	History        historyCmd `cmd:"" help:"List the transitions of this and earlier boots." group:"Look"`
+	History        historyCmd `cmd:"" help:"List the transitions of this and earlier boots, tell one in full, sum them up." group:"Look"`
+	Watch          watchCmd   `cmd:"" help:"Show the status again and again until Ctrl-C." group:"Look"`
+	Doctor         doctorCmd  `cmd:"" help:"Look for what is wrong with the installation, with a remedy for each finding." group:"Look"`
 	Explain        explainCmd `cmd:"" help:"Explain what a mode is, and what leads there." group:"Look"`
-	Guards         guardsCmd  `cmd:"" help:"Run the guards of a transition to a mode, and change nothing." group:"Look"`
+	Guards         guardsCmd  `cmd:"" help:"Run the guards of a transition to a mode, once or again and again, and change nothing." group:"Look"`
 	DryRun         dryRunCmd  `cmd:"" name:"dry-run" help:"Show what a request would do, with its guards evaluated, and change nothing." group:"Look"`
 	Request        requestCmd `cmd:"" help:"Bring the machine to a mode, and follow how it goes." group:"Act"`
+	Force          forceCmd   `cmd:"" help:"Bring the machine to a mode past soft guards that are named, for a reason that is recorded." group:"Act"`
 	Reconcile      reconCmd   `cmd:"" help:"Bring the machine to the desired mode." group:"Act"`
 }
 
@@ -41,17 +43,27 @@ What is desired and what is observed are two things. The observed mode is derive
 
 A request is carried out by mode-controller@MODE.service. It goes on when the terminal that asked for it goes away; mode status and mode last-transition tell how it ended.
 
-Looking needs no privileges. Requesting needs root, or an authorisation by polkit.`,
+Looking needs no privileges. Requesting needs root, or an authorisation by polkit.
+
+mode force is a request that passes the soft guards which it names, and needs root and a reason. It leaves the override in /run/mode-controller/override.json, which only root can write, for the controller to take: for that mode, once, within half a minute. Guards, reason and who asked are in the history. No hard guard can be passed, however it is asked for.
+
+mode doctor looks at the installation, the units, owners and permissions, the sources of evidence, the configuration and the records, and names a remedy for what is wrong; it exits with 20 when something is.`,
 		Model: &modeModel{},
-		Vars:  modes(),
+		Vars:  map[string]string{"modes": modes()["modes"], "outcomes": outcomeNames()},
 		Codes: append([]exitcode.Code{
 			exitcode.Inspection, exitcode.RolledBack, exitcode.Failed, exitcode.Degraded, exitcode.TimedOut, exitcode.Locked, exitcode.NotPermitted,
 		}, blockCodes()...),
 		Examples: []cli.Example{
 			{Command: "mode status", Help: "Everything on one screen."},
 			{Command: "mode dry-run compute", Help: "What going to compute would do, and what is in the way."},
+			{Command: "mode guards compute --watch", Help: "Follow what is in the way while you clear it."},
 			{Command: "sudo mode request compute", Help: "Go to compute."},
 			{Command: "mode current --json | jq .unmet", Help: "Which guarantees are not met."},
+			{Command: "mode history --outcome blocked --since 7d", Help: "What was blocked in the last week."},
+			{Command: "mode history show 20260528T", Help: "All of one transition, by a beginning of its id."},
+			{Command: "mode history stats --json | jq .ways", Help: "How long transitions take."},
+			{Command: "mode doctor", Help: "Whether all is in place."},
+			{Command: "sudo mode force compute --override user_jobs_safe --reason 'the build can wait'", Help: "Go to compute although jobs run."},
 		},
 		Files: []cli.File{
 			{Path: cli.DefaultConfig, Help: "The configuration."},
@@ -129,34 +141,51 @@ func (c *lastCmd) Run(_ context.Context, env *cli.Env) error {
 
 // writeEvent tells a whole transition.
 func writeEvent(env *cli.Env, ev record.Event) error {
-	fmt.Fprintf(env.Stdout, "%s  %s  (%s)\n", env.Paint(cli.Bold, ev.ID), ev.Timestamp, ev.Trigger)
-	if err := writeOutcome(env, ev); err != nil {
+	if err := writeHeader(env, ev); err != nil {
 		return err
 	}
-	if len(ev.Guards) > 0 {
-		fmt.Fprintln(env.Stdout)
-		if err := guardTable(env, ev.Guards); err != nil {
-			return err
-		}
+	if err := writeGuards(env, ev.Guards); err != nil {
+		return err
 	}
-	if len(ev.Actions) > 0 {
-		fmt.Fprintln(env.Stdout)
-		t := env.NewTable("ACTION", "RESULT", "TIME", "DETAIL")
-		for _, a := range ev.Actions {
-			title, took := a.Title, short(a.DurationMS)
-			if a.Rollback {
-				title = "roll back: " + title
-			}
-			if a.Status == record.Skipped || a.Status == record.Pending {
-				took = ""
-			}
-			t.Row(title, string(a.Status), took, a.Detail)
-		}
-		if err := t.Write(); err != nil {
-			return err
-		}
+	if err := writeActions(env, ev.Actions); err != nil {
+		return err
 	}
 	return writeGaps(env, ev)
+}
+
+// writeHeader tells which transition it is and how it ended.
+func writeHeader(env *cli.Env, ev record.Event) error {
+	fmt.Fprintf(env.Stdout, "%s  %s  (%s)\n", env.Paint(cli.Bold, ev.ID), ev.Timestamp, ev.Trigger)
+	return writeOutcome(env, ev)
+}
+
+// writeGuards tells what the guards of a transition said.
+func writeGuards(env *cli.Env, results []guard.Result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	fmt.Fprintln(env.Stdout)
+	return guardTable(env, results)
+}
+
+// writeActions tells what a transition did.
+func writeActions(env *cli.Env, actions []record.Action) error {
+	if len(actions) == 0 {
+		return nil
+	}
+	fmt.Fprintln(env.Stdout)
+	t := env.NewTable("ACTION", "RESULT", "TIME", "DETAIL")
+	for _, a := range actions {
+		title, took := a.Title, short(a.DurationMS)
+		if a.Rollback {
+			title = "roll back: " + title
+		}
+		if a.Status == record.Skipped || a.Status == record.Pending {
+			took = ""
+		}
+		t.Row(title, string(a.Status), took, a.Detail)
+	}
+	return t.Write()
 }
 
 // writeGaps lists what the last observation of a transition lacked.
@@ -176,33 +205,6 @@ func writeGaps(env *cli.Env, ev record.Event) error {
 		t.Row("unread", e.Source, e.Message)
 	}
 	return t.Write()
-}
-
-type guardsCmd struct {
-	output `embed:""`
-	Target string `arg:"" name:"mode" enum:"${modes}" help:"The mode that a transition would lead to: ${enum}."`
-}
-
-// Run runs the guards of a transition by hand.
-func (c *guardsCmd) Run(ctx context.Context, env *cli.Env) error {
-	eng, err := engine(env, "operator", false)
-	if err != nil {
-		return err
-	}
-	target := mode.Mode(c.Target)
-	o := survey.Observe(ctx, env.Root, eng.Config, 0)
-	row := mode.Find(o.State, target)
-	results := eng.Host.Guards(ctx, row.Guards, target)
-	doc := record.Guards{
-		SchemaVersion: record.SchemaVersion, Timestamp: time.Now().UTC().Format(record.TimeFormat), Target: target, Results: results,
-	}
-	if err := env.Print(c.format(), doc, func(io.Writer) error {
-		fmt.Fprintf(env.Stdout, "Guards of %s -> %s, from %s:\n\n", row.From, row.To, o.State)
-		return guardTable(env, results)
-	}); err != nil {
-		return err
-	}
-	return worstOf(results)
 }
 
 type dryRunCmd struct {

@@ -71,6 +71,7 @@ func (m *observeModel) Run(ctx context.Context, env *cli.Env) error {
 		if err := (record.Store{Root: env.Root}).SetCurrent(o.State); err != nil {
 			return permission(err)
 		}
+		writeMetrics(env, cfg, o.State, false)
 	}
 	if m.AwaitBoot {
 		if err := ready(); err != nil {

@@ -30,7 +30,11 @@ func Reconcile() cli.Program {
 
 It is run by mode-controller@MODE.service, as root. Operators use mode(1), or systemctl start mode-controller@MODE.
 
-Progress is written to stdout line by line, so that the journal of the unit tells the story; /run/mode-controller/transition.json holds it step by step for programs.`,
+Progress is written to stdout line by line, so that the journal of the unit tells the story; /run/mode-controller/transition.json holds it step by step for programs.
+
+An override of soft guards (mode force) is handed over in /run/mode-controller/override.json, which root alone can write: the mode it is for, the guards, the reason, who asked, the boot and the time at which it expires, half a minute after it was asked for. The controller takes the file away under its lock before it runs the guards, so that an override counts for one transition. It never lets a hard guard pass.
+
+` + journalManual(),
 		Model: &reconcileModel{},
 		Codes: append([]exitcode.Code{
 			exitcode.Inspection, exitcode.RolledBack, exitcode.Failed, exitcode.Degraded, exitcode.TimedOut, exitcode.Locked, exitcode.NotPermitted,
@@ -61,21 +65,28 @@ func (m *reconcileModel) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if m.Boot {
-		return permission(eng.Boot(ctx))
-	}
 	if m.DryRun {
 		return dryRun(ctx, env, eng, target, m.format())
+	}
+	story := newStory(env, m.format())
+	story.journal = newReporter(env)
+	eng.Ended = func(ev record.Event) {
+		if ev.ID != eng.ID {
+			story.sealed(ev)
+		}
+	}
+	if m.Boot {
+		return permission(eng.Boot(ctx))
 	}
 	if os.Geteuid() != 0 {
 		return exitcode.Errorf(exitcode.NotPermitted, "only root reconciles; use mode request %s, or --dry-run", target)
 	}
-	story := newStory(env, m.format())
 	eng.Progress = story.marker
 	ev, err := eng.Run(ctx, target)
 	if err != nil {
 		return permission(coded(err))
 	}
+	writeMetrics(env, eng.Config, ev.Final, true)
 	if err := story.end(ev); err != nil {
 		return err
 	}

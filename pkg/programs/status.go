@@ -248,7 +248,19 @@ func vllmLine(cfg config.Config, r evidence.Reading[evidence.VLLM]) string {
 	case v.Health == evidence.HealthNotAsked:
 		return v.Unit.String()
 	default:
-		return fmt.Sprintf("%s, %s at %s:%d", v.Unit, v.Health, cfg.VLLM.Host, cfg.VLLM.Port)
+		return fmt.Sprintf("%s, %s at %s:%d%s", v.Unit, v.Health, cfg.VLLM.Host, cfg.VLLM.Port, served(v))
+	}
+}
+
+// served tells what a healthy vLLM serves.
+func served(v evidence.VLLM) string {
+	switch {
+	case v.Health != evidence.Healthy:
+		return ""
+	case v.ModelsError != "":
+		return ", its models could not be read (" + v.ModelsError + ")"
+	default:
+		return ", serves " + orWord(strings.Join(v.Models, ", "), "no model")
 	}
 }
 

@@ -20,6 +20,8 @@ type story struct {
 	guards int
 	steps  map[int]record.Status
 	phase  record.Phase
+	// journal is told as well, where there is one; nil where not.
+	journal *reporter
 }
 
 func newStory(env *cli.Env, format cli.Format) *story {
@@ -31,6 +33,9 @@ func (s *story) marker(m record.Marker) {
 	if m.ID != s.id {
 		s.id = m.ID
 		s.say("begin", fmt.Sprintf("%s -> %s", m.Prior, m.Requested), m.ID, m)
+		if o := m.Override; o != nil {
+			s.say("override", strings.Join(o.Guards, ", "), fmt.Sprintf("%s (%s)", o.Reason, o.User), *o)
+		}
 	}
 	for ; s.guards < len(m.Guards); s.guards++ {
 		g := m.Guards[s.guards]
@@ -74,8 +79,18 @@ func (s *story) finishFrom(ev record.Event) {
 	})
 }
 
+// sealed tells that the record of a transition that was cut off is closed.
+func (s *story) sealed(ev record.Event) {
+	if !s.journal.end(ev) && s.format == cli.Plain {
+		fmt.Fprintf(s.env.Stdout, "%-9s %s -> %s: %s\n", ev.Outcome, ev.Prior, ev.Requested, cli.Visible(ev.Reason))
+	}
+}
+
 // end tells the outcome.
 func (s *story) end(ev record.Event) error {
+	if s.journal.end(ev) && s.format == cli.Plain {
+		return nil
+	}
 	if s.format == cli.JSON {
 		return cli.WriteJSONLine(s.env.Stdout, ev)
 	}
@@ -84,6 +99,9 @@ func (s *story) end(ev record.Event) error {
 
 // say writes one line.
 func (s *story) say(word, title, detail string, doc any) {
+	if s.journal.tell(word, title, detail, doc) && s.format == cli.Plain {
+		return
+	}
 	if s.format == cli.JSON {
 		if doc != nil {
 			_ = cli.WriteJSONLine(s.env.Stdout, map[string]any{"event": word, "transition_id": s.id, "detail": doc})

@@ -42,7 +42,10 @@ type Engine struct {
 	Store  record.Store
 	// Progress is told of every change, beside what is written to the marker.
 	Progress func(record.Marker)
-	Now      func() time.Time
+	// Ended is told of every end that is recorded, and so of those of
+	// controllers that were killed before.
+	Ended func(record.Event)
+	Now   func() time.Time
 	// ID, BootID, InvocationID, PID and Trigger go into the record.
 	ID, BootID, InvocationID, Trigger string
 	PID                               int
@@ -70,7 +73,13 @@ func (e *Engine) Run(ctx context.Context, target mode.Mode) (record.Event, error
 	if err := e.seal(); err != nil {
 		return record.Event{}, err
 	}
+	e.catchUp()
+	override, err := e.Store.TakeOverride(target, e.BootID, e.Now())
+	if err != nil {
+		return record.Event{}, err
+	}
 	r := &run{Engine: e, target: target, started: e.Now()}
+	r.event.Override = override
 	return r.transition(ctx)
 }
 
@@ -105,9 +114,13 @@ func (r *run) transition(ctx context.Context) (record.Event, error) {
 	if ctx.Err() != nil {
 		return r.finish(record.Interrupted, exitcode.RolledBack, before, "stopped before anything was touched"), nil
 	}
-	if err := r.intend(p); err != nil {
+	if err := r.intend(p, before); err != nil {
 		r.drop()
 		return record.Event{}, err
+	}
+	if err := r.Store.SetMarker(r.marker); err != nil {
+		// The intent is in the history, which has to tell how it ended.
+		return r.finish(record.Interrupted, exitcode.RolledBack, before, fmt.Sprintf("stopped before anything was touched: %v", err)), nil
 	}
 	defer r.Host.Hold(ctx, r.target)()
 	failure := r.act(ctx, p.Steps, false)
@@ -130,18 +143,19 @@ func (r *run) begin(before observe.Observation) {
 		SchemaVersion: record.SchemaVersion, ID: r.ID, BootID: r.BootID, InvocationID: r.InvocationID,
 		PID: r.PID, Requested: r.target, Prior: before.State, Trigger: r.Trigger,
 		Started: r.stamp(), Phase: record.Guarding, Guards: []guard.Result{}, Steps: []record.Action{},
+		Override: r.event.Override,
 	}
 	r.event = record.Event{
 		SchemaVersion: record.SchemaVersion, Type: record.TypeTransition, ID: r.ID, BootID: r.BootID,
 		InvocationID: r.InvocationID, Requested: r.target, Prior: before.State, Trigger: r.Trigger,
-		Guards: []guard.Result{}, Actions: []record.Action{},
+		Guards: []guard.Result{}, Actions: []record.Action{}, Override: r.event.Override,
 		Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
 	}
 	r.report()
 }
 
 // guards runs the guards of the plan and gives the one that decides, if any
-// did not pass.
+// did not pass and is not overridden.
 func (r *run) guards(ctx context.Context, names []string) *guard.Result {
 	r.marker.Guards = r.Host.Guards(ctx, names, r.target)
 	r.event.Guards = r.marker.Guards
@@ -150,7 +164,15 @@ func (r *run) guards(ctx context.Context, names []string) *guard.Result {
 		SchemaVersion: record.SchemaVersion, Timestamp: r.stamp(), ID: r.ID,
 		Target: r.target, Results: r.marker.Guards,
 	})
-	return guard.Worst(r.marker.Guards)
+	var decisive []guard.Result
+	for _, g := range r.marker.Guards {
+		if o := r.event.Override; o.Covers(g) {
+			o.Used = append(o.Used, g.Guard)
+			continue
+		}
+		decisive = append(decisive, g)
+	}
+	return guard.Worst(decisive)
 }
 
 func (r *run) blocked(before observe.Observation, worst *guard.Result) record.Event {
@@ -163,7 +185,7 @@ func (r *run) blocked(before observe.Observation, worst *guard.Result) record.Ev
 
 // intend writes down what is about to happen, on the disk, before it happens.
 // A transition that can't be recorded does not start.
-func (r *run) intend(p plan.Plan) error {
+func (r *run) intend(p plan.Plan, before observe.Observation) error {
 	for _, s := range p.Steps {
 		r.marker.Steps = append(r.marker.Steps, planned(s, false))
 	}
@@ -173,11 +195,11 @@ func (r *run) intend(p plan.Plan) error {
 	}
 	intent := r.event
 	intent.Type, intent.Timestamp, intent.Reason = record.TypeIntent, r.stamp(), p.Row
-	intent.Actions = r.marker.Steps
+	intent.Actions, intent.Before = r.marker.Steps, &before
 	if err := r.Store.Append(intent); err != nil {
 		return exitcode.Errorf(exitcode.Internal, "no transition starts that can't be recorded: %w", err)
 	}
-	return r.Store.SetMarker(r.marker)
+	return nil
 }
 
 // drop takes back a marker of a transition that did not begin.
@@ -245,20 +267,24 @@ func (r *run) step(ctx context.Context, s plan.Step) (string, error) {
 		detail, err = r.Host.Do(bounded, s, r.target)
 	}
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("not done within %v: %w", s.Bound, errors.Join(err, context.DeadlineExceeded))
+		err = fmt.Errorf("%w: not done within %v: %w", context.DeadlineExceeded, s.Bound, err)
 	}
 	return detail, err
 }
 
 // gate runs its guards until all pass or the bound runs out: what ended may
-// take a moment to let go.
+// take a moment to let go. Of a round that the bound cut off, the one before it
+// tells more.
 func (r *run) gate(ctx context.Context, s plan.Step) error {
 	passed := len(r.event.Guards)
+	var worst *guard.Result
 	for {
 		results := r.Host.Gate(ctx, s.Guards, r.target)
-		r.event.Guards = append(r.event.Guards[:passed:passed], results...)
-		r.marker.Guards = r.event.Guards
-		worst := guard.Worst(results)
+		if now := guard.Worst(results); now == nil || worst == nil || ctx.Err() == nil {
+			r.event.Guards = append(r.event.Guards[:passed:passed], results...)
+			r.marker.Guards = r.event.Guards
+			worst = now
+		}
 		if worst == nil {
 			return nil
 		}
@@ -303,6 +329,7 @@ func (r *run) finish(outcome record.Outcome, code exitcode.Code, last observe.Ob
 	ev.ExitCode, ev.Reason, ev.DurationMS = code, reason, ms(r.Now().Sub(r.started))
 	ev.Actions = append([]record.Action{}, r.marker.Steps...)
 	ev.Confidence, ev.Conflicts, ev.Unmet, ev.Errors = last.Confidence, last.Conflicts, last.Unmet, last.InspectionErrors
+	ev.After = &last
 	if err := r.Store.Append(*ev); err != nil {
 		ev.Reason += fmt.Sprintf(" (the history could not be written: %v)", err)
 	}
@@ -312,7 +339,14 @@ func (r *run) finish(outcome record.Outcome, code exitcode.Code, last observe.Ob
 		_ = r.Store.SetDesired(r.target)
 	}
 	_ = r.Store.ClearMarker()
+	r.ended(*ev)
 	return *ev
+}
+
+func (e *Engine) ended(ev record.Event) {
+	if e.Ended != nil {
+		e.Ended(ev)
+	}
 }
 
 func baseIs(s mode.State, m mode.Mode) bool {

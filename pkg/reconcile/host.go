@@ -80,6 +80,9 @@ func (m *Machine) commands(names []string, target mode.Mode, drain bool) []guard
 			argv = append(argv, "--root="+string(m.Root))
 		}
 		c := guardproc.Command{Name: d.Binary(), Argv: argv, Code: d.Block, Hard: d.Hard}
+		if d.Window != nil {
+			c.Window = d.Window(m.Config)
+		}
 		if d.Wait != nil && drain {
 			c.Argv, c.Extra = append(c.Argv, "--wait"), d.Wait(m.Config)
 		}
@@ -126,7 +129,8 @@ func (m *Machine) Do(ctx context.Context, s plan.Step, target mode.Mode) (string
 }
 
 // stop stops a unit and waits until its cgroup is empty: a unit that is
-// inactive may have left processes behind.
+// inactive may have left processes behind. For vLLM it also waits until its
+// GPU memory is back.
 func (m *Machine) stop(ctx context.Context, unit, jobMode string) (string, error) {
 	mgr, err := unitctl.NewManager(ctx, m.Root)
 	if err != nil {
@@ -134,19 +138,28 @@ func (m *Machine) stop(ctx context.Context, unit, jobMode string) (string, error
 	}
 	defer mgr.Close()
 	cgroup := collect.Ask(ctx, m.Root, nil, unit).Systemd.Unit(unit).ControlGroup
+	memory := m.vramOf(ctx, unit, cgroup)
 	if _, err := mgr.Stop(ctx, unit, jobMode); err != nil {
 		return "", err
 	}
+	if err := m.emptied(ctx, unit, cgroup); err != nil {
+		return "", err
+	}
+	return m.awaitVRAM(ctx, memory)
+}
+
+// emptied waits until nothing is left in the cgroup that a unit had.
+func (m *Machine) emptied(ctx context.Context, unit, cgroup string) error {
 	if cgroup == "" {
-		return "", nil
+		return nil
 	}
 	for {
 		populated, _, err := procinfo.Populated(m.Root, cgroup)
 		if err == nil && !populated {
-			return "", nil
+			return nil
 		}
 		if pause(ctx, poll) != nil {
-			return "", fmt.Errorf("%s is stopped, but processes of it are left: %s", unit, m.processes(cgroup))
+			return fmt.Errorf("%s is stopped, but processes of it are left: %s", unit, m.processes(cgroup))
 		}
 	}
 }
@@ -168,6 +181,9 @@ func (m *Machine) start(ctx context.Context, unit, jobMode string) (string, erro
 	defer mgr.Close()
 	// What failed before must not count towards the start limit now.
 	_ = mgr.ResetFailed(ctx, unit)
+	if unit == string(mode.ComputeTarget) { // which wants it
+		_ = mgr.ResetFailed(ctx, m.Config.VLLM.Unit)
+	}
 	_, err = mgr.Start(ctx, unit, jobMode)
 	return "", err
 }
@@ -221,6 +237,8 @@ func (m *Machine) terminate(ctx context.Context, id string) error {
 type remains struct {
 	sessions    []evidence.Session
 	compositors []evidence.Process
+	// processes names those of a closing session, by its id.
+	processes map[string]string
 }
 
 func (r remains) empty() bool { return len(r.sessions) == 0 && len(r.compositors) == 0 }
@@ -241,7 +259,11 @@ func (r remains) told(asked map[string]bool) string {
 func (r remains) String() string {
 	var s []string
 	for _, x := range r.sessions {
-		s = append(s, fmt.Sprintf("%s session %s of %s (%s, leader pid %d)", x.Type, x.ID, x.User, x.State, x.Leader))
+		text := fmt.Sprintf("%s session %s of %s (%s, leader pid %d)", x.Type, x.ID, x.User, x.State, x.Leader)
+		if p := r.processes[x.ID]; p != "" {
+			text = fmt.Sprintf("%s session %s of %s (%s) with %s", x.Type, x.ID, x.User, x.State, p)
+		}
+		s = append(s, text)
 	}
 	for _, p := range r.compositors {
 		s = append(s, fmt.Sprintf("%s (pid %d) in %s", p.Comm, p.PID, collect.Describe(p.Cgroup)))
@@ -254,10 +276,13 @@ func (m *Machine) graphicalLeft(ctx context.Context) (remains, error) {
 	if err != nil {
 		return remains{}, err
 	}
-	var r remains
+	r := remains{processes: map[string]string{}}
 	for _, s := range sessions {
 		if (s.Graphical() || s.Greeter()) && !s.Zombie() {
 			r.sessions = append(r.sessions, s)
+			if s.Closing() && s.Scope != "" {
+				r.processes[s.ID] = m.processes(fmt.Sprintf("/user.slice/user-%d.slice/%s", s.UID, s.Scope))
+			}
 		}
 	}
 	compositors, err := collect.Compositors(ctx, m.Root, m.Config.Desktop.Compositors)

@@ -54,6 +54,33 @@ func (e *Engine) seal() error {
 	return e.Store.ClearMarker()
 }
 
+// catchUp appends the last record of this boot where the history could not be
+// written at the end of its transition: a disk that was full tells the truth
+// as soon as it has room. That it still has none is for the next intent to say.
+func (e *Engine) catchUp() {
+	last, found, err := e.Store.Last()
+	if err != nil || !found {
+		return
+	}
+	history, err := e.Store.History()
+	if err != nil {
+		return
+	}
+	defer history.Close()
+	told := false
+	if _, err := history.Back(func(h record.Head) error {
+		if told = h.ID == last.ID && h.Type == record.TypeTransition; told {
+			return errFound
+		}
+		return nil
+	}); (err == nil || errors.Is(err, errFound)) && !told {
+		_ = e.Store.Append(last)
+	}
+}
+
+// errFound ends a search.
+var errFound = errors.New("found")
+
 // sealOne appends ev unless the history already tells how its transition
 // ended: the controller may have been killed between the two writes.
 func (e *Engine) sealOne(ev record.Event) error {
@@ -71,6 +98,7 @@ func (e *Engine) sealOne(ev record.Event) error {
 	if err := e.Store.Append(ev); err != nil {
 		return exitcode.Errorf(exitcode.Internal, "record the interrupted transition %s: %w", ev.ID, err)
 	}
+	e.ended(ev)
 	return e.Store.SetLast(ev)
 }
 
@@ -98,9 +126,11 @@ func (e *Engine) sealHistory() error {
 		ev.Type, ev.Outcome, ev.ExitCode = record.TypeTransition, record.Interrupted, exitcode.Failed
 		ev.Reason = "the machine went down in the middle of it"
 		ev.Timestamp = e.Now().UTC().Format(record.TimeFormat)
+		ev.Before = nil
 		if err := e.Store.Append(ev); err != nil {
 			return err
 		}
+		e.ended(ev)
 	}
 	return nil
 }
@@ -120,6 +150,7 @@ func interrupted(m record.Marker) record.Event {
 		SchemaVersion: record.SchemaVersion, Type: record.TypeTransition, ID: m.ID, BootID: m.BootID,
 		InvocationID: m.InvocationID, Requested: m.Requested, Prior: m.Prior, Trigger: m.Trigger,
 		Outcome: record.Interrupted, ExitCode: exitcode.Failed, Reason: reason,
-		Guards: m.Guards, Actions: m.Steps, Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
+		Override: m.Override,
+		Guards:   m.Guards, Actions: m.Steps, Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/ryjen/dubnium/pkg/atomicfile"
-	"github.com/ryjen/dubnium/pkg/eventlog"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/flock"
 	"github.com/ryjen/dubnium/pkg/guard"
@@ -37,7 +36,9 @@ const (
 	guardsFile    = RunDir + "/last-guards.json"
 	placementFile = RunDir + "/capability-placement.json"
 	topologyFile  = RunDir + "/hardware-topology.json"
+	OverrideFile  = RunDir + "/override.json"
 	EventsFile    = StateDir + "/events.jsonl"
+	tallyFile     = StateDir + "/tally.json"
 )
 
 // Outcome says how a transition ended.
@@ -91,6 +92,11 @@ type Event struct {
 	Conflicts     []observe.Conflict        `json:"conflicts"`
 	Unmet         []observe.Unmet           `json:"unmet"`
 	Errors        []observe.InspectionError `json:"inspection_errors"`
+	Override      *Override                 `json:"override,omitempty"`
+	// Before is the evidence that an intent rests on, After that on which the
+	// outcome of a transition does.
+	Before *observe.Observation `json:"before,omitempty"`
+	After  *observe.Observation `json:"after,omitempty"`
 }
 
 // Status says how far an action is.
@@ -145,6 +151,7 @@ type Marker struct {
 	Phase         Phase          `json:"phase"`
 	Guards        []guard.Result `json:"guards"`
 	Steps         []Action       `json:"steps"`
+	Override      *Override      `json:"override,omitempty"`
 }
 
 // Mutated tells whether the transition may have touched the machine.
@@ -260,30 +267,6 @@ func (s Store) HeldBy() string {
 	default:
 		return fmt.Sprintf("a transition to %s holds the lock (pid %d, since %s)", l.Target, l.PID, l.Since)
 	}
-}
-
-// CanAppend tells whether the history can take the events of a transition.
-func (s Store) CanAppend() error {
-	return eventlog.Check(s.Root.Path(EventsFile))
-}
-
-// Append adds an event to the history and does not return before it is on the
-// disk.
-func (s Store) Append(e Event) error { return eventlog.Append(s.Root.Path(EventsFile), e) }
-
-// Events reads the history, oldest first. Lines that are torn or foreign are
-// counted, not lost: they stay in the file.
-func (s Store) Events(fn func(Event) error) (bad int, err error) {
-	unreadable := 0
-	bad, err = eventlog.Read(s.Root.Path(EventsFile), func(line []byte) error {
-		var e Event
-		if json.Unmarshal(line, &e) != nil || e.ID == "" {
-			unreadable++
-			return nil
-		}
-		return fn(e)
-	})
-	return bad + unreadable, err
 }
 
 func (s Store) word(name string) (mode.Mode, bool, error) {

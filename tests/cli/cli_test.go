@@ -305,6 +305,63 @@ var documents = map[string]func() any{
 			ExitCode      exitcode.Code  `json:"exit_code"`
 		})
 	},
+	"told": func() any {
+		return new(struct {
+			SchemaVersion int           `json:"schema_version"`
+			ID            string        `json:"id"`
+			Intent        *record.Event `json:"intent"`
+			Transition    *record.Event `json:"transition"`
+		})
+	},
+	"stats": func() any {
+		type durations struct {
+			Count    int     `json:"count"`
+			MedianMS float64 `json:"median_ms"`
+			P95MS    float64 `json:"p95_ms"`
+			MaxMS    float64 `json:"max_ms"`
+		}
+		return new(struct {
+			SchemaVersion int    `json:"schema_version"`
+			Transitions   int    `json:"transitions"`
+			First         string `json:"first"`
+			Last          string `json:"last"`
+			Outcomes      []struct {
+				Outcome record.Outcome `json:"outcome"`
+				Count   int            `json:"count"`
+			} `json:"outcomes"`
+			Ways []struct {
+				From mode.State `json:"from"`
+				To   mode.Mode  `json:"to"`
+				durations
+			} `json:"ways"`
+			GPURelease []struct {
+				What string `json:"what"`
+				durations
+			} `json:"gpu_release"`
+			Guards []struct {
+				Guard  string      `json:"guard"`
+				Class  guard.Class `json:"class"`
+				Reason string      `json:"reason"`
+				Hard   bool        `json:"hard"`
+				Count  int         `json:"count"`
+			} `json:"guards"`
+			Unreadable int `json:"unreadable_lines"`
+		})
+	},
+	"diagnosis": func() any {
+		return new(struct {
+			SchemaVersion int           `json:"schema_version"`
+			Healthy       bool          `json:"healthy"`
+			ExitCode      exitcode.Code `json:"exit_code"`
+			Findings      []struct {
+				Area    string `json:"area"`
+				Grade   string `json:"grade"`
+				What    string `json:"what"`
+				Message string `json:"message"`
+				Remedy  string `json:"remedy"`
+			} `json:"findings"`
+		})
+	},
 	"explanation": func() any {
 		return new([]struct {
 			SchemaVersion int         `json:"schema_version"`

@@ -47,27 +47,32 @@ func longHistory(b *testing.B, events int) string {
 	w := bufio.NewWriterSize(f, 1<<20)
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	outcomes := []record.Outcome{record.Converged, record.Converged, record.Blocked, record.RolledBack}
-	for n := range events {
-		id := n / 2
-		at := begin.Add(time.Duration(id) * 5 * time.Minute)
-		ev := record.Event{
-			SchemaVersion: 1, Type: record.TypeIntent, Timestamp: at.Format(record.TimeFormat), ID: fmt.Sprintf("%s-%08x", at.Format("20060102T150405Z"), id),
-			BootID: "8f8c1d4e-0000-4000-8000-000000000001", InvocationID: strings.Repeat("ab", 16), Requested: mode.Compute, Prior: "desktop",
-			Reason: "desktop -> compute", Trigger: "unit", Guards: g.Results, Before: &o,
-			Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
-		}
-		for _, s := range []string{"announce to the sessions", "stop display-manager.service", "end the graphical sessions", "stop audio-priority.service", "stop studio-local-policy.service", "stop desktop.target", "gate", "start compute.target", "start vllm.service", "wait until vLLM is healthy"} {
-			ev.Actions = append(ev.Actions, record.Action{Title: s, Action: mode.StopUnit, Unit: "vllm.service", Status: record.Done, BoundMS: 30000, DurationMS: float64(n % 977)})
-		}
-		if n%2 == 1 {
-			ev.Type, ev.Before, ev.After, ev.Outcome, ev.Final, ev.DurationMS = record.TypeTransition, nil, &o, outcomes[id%len(outcomes)], "compute", float64(id%9000)
-			ev.Success = ev.Outcome.Success()
+	ev := record.Event{
+		SchemaVersion: 1, Timestamp: "@TIME@", ID: "@ID@", BootID: "8f8c1d4e-0000-4000-8000-000000000001", InvocationID: strings.Repeat("ab", 16),
+		Requested: mode.Compute, Prior: "desktop", Reason: "desktop -> compute", Trigger: "unit", Guards: g.Results,
+		Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
+	}
+	for i, s := range []string{"announce to the sessions", "stop display-manager.service", "end the graphical sessions", "stop audio-priority.service", "stop studio-local-policy.service", "stop desktop.target", "gate", "start compute.target", "start vllm.service", "wait until vLLM is healthy"} {
+		ev.Actions = append(ev.Actions, record.Action{Title: s, Action: mode.StopUnit, Unit: "vllm.service", Status: record.Done, BoundMS: 30000, DurationMS: float64(100 * i)})
+	}
+	var lines []string // an intent, and a transition of each outcome
+	for _, outcome := range append([]record.Outcome{""}, outcomes...) {
+		if ev.Type, ev.Before, ev.After, ev.Outcome = record.TypeTransition, nil, &o, outcome; outcome == "" {
+			ev.Type, ev.Before, ev.After = record.TypeIntent, &o, nil
 		}
 		line, err := json.Marshal(ev)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := w.Write(append(line, '\n')); err != nil {
+		lines = append(lines, string(line)+"\n")
+	}
+	for n := range events {
+		at, line := begin.Add(time.Duration(n/2)*5*time.Minute), lines[0]
+		if n%2 == 1 {
+			line = lines[1+n/2%len(outcomes)]
+		}
+		id := fmt.Sprintf("%s-%08x", at.Format("20060102T150405Z"), n/2)
+		if _, err := strings.NewReplacer("@TIME@", at.Format(record.TimeFormat), "@ID@", id).WriteString(w, line); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -31,9 +31,10 @@ type model struct {
 	cli.Flags       `embed:""`
 	Scope           memory.Scope `name:"scope" required:"" placeholder:"SCOPE" help:"Work in SCOPE, such as project:dubnium; no tool can leave it."`
 	URL             string       `name:"url" placeholder:"URL" help:"Ask the service at URL, such as http://127.0.0.1:8090 or unix:///PATH (default: the socket of the configuration, else its port)."`
-	Sensitivity     []string     `name:"sensitivity" sep:"," default:"internal" placeholder:"LABEL,..." help:"The labels that may be returned (default ${default})."`
+	Sensitivity     []string     `name:"sensitivity" sep:"," default:"internal" placeholder:"LABEL" help:"The labels that may be returned (default ${default})."`
 	RequireVerified bool         `name:"require-verified" help:"Return only memories that were reviewed."`
 	ExcludeFlagged  bool         `name:"exclude-flagged" help:"Leave out memories that hold residue of prompt injection."`
+	TokenBudget     int          `name:"token-budget" default:"4096" placeholder:"N" help:"Shorten what one search returns to about N tokens in all; no memory is left out (default ${default}, 0 is no bound)."`
 	ReadOnly        bool         `name:"read-only" help:"Offer no tool that changes anything."`
 	Review          bool         `name:"review" help:"Let the agent verify memories too. Without it, an agent that stores a claim can't also declare it true."`
 	ActorID         string       `name:"actor-id" default:"mcp" placeholder:"NAME" help:"Who asks, in the retrieval events (default ${default})."`
@@ -74,22 +75,17 @@ To add it to an agent's host, name the command and its arguments:
 	}
 }
 
-// AfterApply refuses a scope that is none.
-func (m *model) AfterApply() error {
-	if err := m.Scope.Check(); err != nil {
-		return fmt.Errorf("--scope: %q %w", string(m.Scope), err)
-	}
-	return nil
-}
-
-// serve speaks until the other side closes stdin.
+// serve speaks until the other side closes stdin, or until it is told to stop.
 func (m *model) serve(ctx context.Context, env *cli.Env) error {
+	if err := m.Scope.Check(); err != nil {
+		return exitcode.Errorf(exitcode.Usage, "--scope: %q %w", string(m.Scope), err)
+	}
 	c, err := m.connect(env)
 	if err != nil {
 		return err
 	}
 	err = m.server(c, env).Run(ctx, &sdk.IOTransport{Reader: io.NopCloser(env.Stdin), Writer: discard{env.Stdout}})
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(ctx.Err(), context.Canceled) {
 		return nil
 	}
 	return err
@@ -176,7 +172,7 @@ func (t tools) told(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &unreachable):
+	case errors.As(err, &unreachable), errors.Is(err, memory.ErrUnavailable):
 		t.env.Warnf("%v", err)
 		return errors.New("the memory service can't be asked now; go on without it, and tell the person")
 	case errors.Is(err, memory.ErrNotFound):
@@ -196,6 +192,7 @@ type found struct {
 	Text       string   `json:"text"`
 	Review     string   `json:"review" jsonschema:"unverified or verified"`
 	Untrusted  bool     `json:"untrusted" jsonschema:"true when nobody reviewed it, or when it holds residue of prompt injection"`
+	Shortened  bool     `json:"shortened,omitempty" jsonschema:"true when a part of the text was left out"`
 	Flags      []string `json:"flags"`
 	Class      string   `json:"class"`
 	Source     string   `json:"source"`
@@ -214,7 +211,7 @@ func (t tools) search(ctx context.Context, _ *sdk.CallToolRequest, in searchIn) 
 	defer cancel()
 	got, err := t.client.Retrieve(ctx, memory.Retrieve{
 		Query: in.Query, Scope: t.Scope, AllowedSensitivity: t.Sensitivity, RequireVerified: t.RequireVerified,
-		ExcludeFlagged: t.ExcludeFlagged, Limit: in.Limit, Requester: t.requester(),
+		ExcludeFlagged: t.ExcludeFlagged, Limit: in.Limit, TokenBudget: t.TokenBudget, Requester: t.requester(),
 	})
 	if err != nil {
 		return nil, searchOut{}, t.told(err)
@@ -222,7 +219,7 @@ func (t tools) search(ctx context.Context, _ *sdk.CallToolRequest, in searchIn) 
 	out := searchOut{Memories: []found{}, EventID: got.Event.ID.String()}
 	for _, h := range got.Memories {
 		f := found{
-			ID: h.ID.String(), Text: h.Summary, Review: string(h.ValidationStatus), Untrusted: h.Untrusted, Flags: h.Flags,
+			ID: h.ID.String(), Text: h.Summary, Review: string(h.ValidationStatus), Untrusted: h.Untrusted, Shortened: h.Shortened, Flags: h.Flags,
 			Class: string(h.MemoryType), Source: h.Source, Speaker: h.Speaker, Score: h.Score,
 		}
 		if h.OccurredAt != nil {
