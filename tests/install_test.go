@@ -21,6 +21,7 @@ const (
 	prefix       = "/opt/dubnium"
 	unitDir      = "/usr/local/lib/systemd/system/" // systemd looks into no /opt
 	manifestFile = prefix + "/share/dubnium/manifest"
+	generator    = "/usr/local/lib/systemd/system-generators/dubnium-generator"
 	configFile   = "/etc/dubnium/dubnium.toml"
 	historyFile  = "/var/lib/mode-controller/events.jsonl"
 	bootLink     = "/etc/systemd/system/multi-user.target.wants/mode-boot.service"
@@ -156,6 +157,9 @@ func TestInstall(t *testing.T) {
 	if !strings.Contains(unit, "\nExecStart="+prefix+"/bin/reconcile ") {
 		t.Errorf("the controller's unit doesn't run what was installed:\n%s", unit)
 	}
+	if target, err := os.Readlink(root + generator); target != prefix+"/bin/dubnium-generator" {
+		t.Errorf("the generator is %q, %v", target, err)
+	}
 	if target, err := os.Readlink(root + bootLink); target != unitDir+"mode-boot.service" {
 		t.Errorf("mode-boot.service is not enabled: %q, %v", target, err)
 	}
@@ -212,10 +216,10 @@ func TestInstallOverOlder(t *testing.T) {
 	if content(after) != content(pristine) {
 		t.Errorf("reconcile was not replaced while it ran")
 	}
-	// The units follow the machine's configuration.
-	unit := read(t, root+unitDir+"ai.slice")
-	if !strings.Contains(unit, "\nCPUWeight=77\n") {
-		t.Errorf("the unit is not rendered for the configuration:\n%s", unit)
+	// The machine's configuration is the generator's business, and changes no
+	// installed file.
+	if before, now := strings.Fields(pristine[unitDir+"ai.slice"])[1], strings.Fields(after[unitDir+"ai.slice"])[1]; before != now {
+		t.Errorf("ai.slice has changed with the configuration")
 	}
 }
 
@@ -297,7 +301,8 @@ func TestInstalledMachine(t *testing.T) {
 		Overlay: []string{root},
 		Files: []machine.File{
 			{Path: configFile, Content: "[desktop]\nloginUnits = [\"headless-dm.service\"]\n"},
-			{Path: "/var/lib/vllm/venv/bin/vllm", Content: "#!/bin/sh\n", Mode: 0o755}, // the site brings it
+			{Path: "/var/lib/vllm/venv/bin/vllm", Content: "#!/bin/sh\n", Mode: 0o755}, // the site brings these
+			{Path: "/var/lib/plano/venv/bin/planoai", Content: "#!/bin/sh\n", Mode: 0o755},
 		},
 	})
 	if _, err := m.WaitSession(t.Context()); err != nil {

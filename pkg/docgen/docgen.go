@@ -58,7 +58,7 @@ func Programs() []cli.Program { return programsWith(guards.All()) }
 
 func programsWith(registry []guard.Descriptor) []cli.Program {
 	// Its words are asked for, not the driver: that would need cgo.
-	all := append(programs.All(), observegpu.Program(nil), unitgen.Program(), Program())
+	all := append(programs.All(), observegpu.Program(nil), unitgen.Program(), unitgen.Generator(), Program())
 	all = append(all, aimemory.Program(), apid.Program(), workerd.Program(), mcp.Program())
 	for _, d := range registry {
 		all = append(all, cli.GuardProgram(d))

@@ -76,6 +76,7 @@ func modeController(cfg config.Config, p Paths) Unit {
 	box := inspector()
 	box.caps = append(box.caps, "CAP_KILL", "CAP_DAC_OVERRIDE")
 	box.capsWhy += " What is left of a session is ended (KILL), and people are told on their terminals (DAC_OVERRIDE)."
+	box.write = metricsFolder(cfg)
 	box.devices = append(box.devices, "char-pts", "char-tty")
 	box.devicesWhy = "NVML, and the terminals on which people are told what is about to happen."
 	return Unit{
@@ -117,7 +118,21 @@ func modeController(cfg config.Config, p Paths) Unit {
 	}
 }
 
+// metricsFolder is where the metrics go, "" for nowhere. It may belong to the
+// user of node_exporter.
+func metricsFolder(cfg config.Config) string {
+	if cfg.Metrics.Textfile == "" {
+		return ""
+	}
+	return path.Dir(cfg.Metrics.Textfile)
+}
+
 func modeObserve(cfg config.Config, p Paths) Unit {
+	box := inspector()
+	if box.write = metricsFolder(cfg); box.write != "" {
+		box.caps = append(box.caps, "CAP_DAC_OVERRIDE")
+		box.capsWhy += " The folder of the metrics may belong to node_exporter's user (DAC_OVERRIDE)."
+	}
 	return Unit{
 		Name: "mode-observe.service",
 		Comments: []string{
@@ -140,7 +155,7 @@ func modeObserve(cfg config.Config, p Paths) Unit {
 					set("TimeoutStartSec", span(cfg.Timeouts.Observe.Std()+margin)),
 					set("TimeoutStopSec", quick),
 				},
-				stateDirs(), inspector().entries(),
+				stateDirs(), box.entries(),
 			)},
 			{Name: "Install", Entries: []entry{set("WantedBy", names{"multi-user.target"})}},
 		},

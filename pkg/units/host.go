@@ -13,7 +13,9 @@ import (
 func sysusers() string {
 	return "# " + Header + "\n" +
 		"# The operators: polkit lets this group start mode-controller@.service, and nothing else of root's.\n" +
-		"g " + config.OperatorsGroup + " - -\n"
+		"g " + config.OperatorsGroup + " - -\n" +
+		"# Owns the memories of the agents, and their private database.\n" +
+		"u " + MemoryUser + " - \"Dubnium memory service\" " + config.MemoryDirectory + "\n"
 }
 
 // folder is a folder that is there from the start of the machine.

@@ -106,7 +106,6 @@ func asMemoryUser(state bool) []entry {
 	entries := []entry{
 		set("User", text(MemoryUser)),
 		set("Slice", text("platform.slice")),
-		set("ProtectProc", text("invisible")),
 		set("MemoryDenyWriteExecute", yes),
 		set("PrivateIPC", yes),
 	}
@@ -123,6 +122,7 @@ func memoryAPI(cfg config.Config, p Paths) Unit {
 		set("Type", text("notify"), "Started means that requests are answered: the database runs and its tables are current."),
 		set("ExecStart", unitfile.Command(p.bin("memory-api"))),
 		set("SupplementaryGroups", text(config.OperatorsGroup)),
+		set("ProtectProc", text("default"), "The unit of whoever asks is recorded with the request, and is read from its process."),
 		set("TimeoutStartSec", span(memoryStart), "The first start makes the database; one after a crash reads its log again."),
 		set("TimeoutStopSec", span(memoryStop), "Requests under way are finished, and the private database writes a checkpoint."),
 		set("KillMode", text("mixed"), "The service stops its private database itself."),
@@ -150,9 +150,10 @@ func memoryAPI(cfg config.Config, p Paths) Unit {
 }
 
 func embedWorker(cfg config.Config, p Paths) Unit {
-	var ours []string
-	if cfg.Memory.Database.Private() {
-		ours = append(ours, memoryService)
+	needs := memoryNeeds(cfg, memoryService)
+	if !cfg.Memory.Database.Private() {
+		needs = append(memoryNeeds(cfg), set("After", names{memoryService},
+			"Where both start on one machine, the service brings the tables up to date first. A worker on another machine has no service beside it."))
 	}
 	return Unit{
 		Name: memoryWorker,
@@ -165,11 +166,12 @@ func embedWorker(cfg config.Config, p Paths) Unit {
 				set("Description", text("Dubnium embedding worker")),
 				set("Documentation", tokens{"man:embed-worker(8)"}),
 				set("IgnoreOnIsolate", yes),
-			}, memoryNeeds(cfg, ours...)...)},
+			}, needs...)},
 			{Name: "Service", Entries: joined(
 				[]entry{
 					set("Type", text("notify")),
 					set("ExecStart", unitfile.Command(p.bin("embed-worker"))),
+					set("ProtectProc", text("invisible")),
 					set("TimeoutStartSec", span(memoryStart)),
 					set("TimeoutStopSec", span(cfg.Memory.Embeddings.Timeout.Std()+margin), "Texts under way are finished; the others go back to the queue."),
 					set("WatchdogSec", span(memoryWatchdog)),

@@ -25,7 +25,9 @@ type Paths struct {
 	Systemctl string
 	True      string
 	Rm        string
+	Head      string
 	VLLM      string // of the distribution's package, for vllm.runtime "package"
+	Plano     string // the same for plano.runtime
 }
 
 // DefaultBinDir is where a distribution has its programs.
@@ -35,7 +37,8 @@ const DefaultBinDir = "/usr/bin"
 // of others don't follow it.
 func (p Paths) orDefault() Paths {
 	for field, name := range map[*string]string{
-		&p.BinDir: "", &p.Systemctl: "systemctl", &p.True: "true", &p.Rm: "rm", &p.VLLM: "vllm",
+		&p.BinDir: "", &p.Systemctl: "systemctl", &p.True: "true", &p.Rm: "rm", &p.Head: "head",
+		&p.VLLM: "vllm", &p.Plano: "planoai",
 	} {
 		if *field == "" {
 			*field = path.Join(DefaultBinDir, name)
@@ -47,11 +50,17 @@ func (p Paths) orDefault() Paths {
 // bin is the path of a program of ours.
 func (p Paths) bin(name string) string { return path.Join(p.BinDir, name) }
 
+// readable is a command that fails, and says why, unless the service itself can
+// read a file.
+func (p Paths) readable(file string) unitfile.Exec {
+	return unitfile.Command(p.Head, "-c", "0", "--", file)
+}
+
 // Unit is a unit and how its file is made.
 type Unit = unitfile.File
 
-// All gives every unit of the modes for a configuration, in the order in which
-// a reader best meets them.
+// All gives every unit for a configuration, whether it is enabled or not, in
+// the order in which a reader best meets them.
 func All(cfg config.Config, p Paths) []Unit {
 	p = p.orDefault()
 	units := []Unit{
@@ -70,6 +79,8 @@ func All(cfg config.Config, p Paths) []Unit {
 	if cfg.VLLM.Unit == config.Default().VLLM.Unit {
 		units = append(units, vllm(cfg, p))
 	}
+	units = append(units, plano(cfg, p))
+	units = append(units, memoryUnits(cfg, p)...)
 	for i := range units {
 		units[i].Comments = append([]string{Header}, units[i].Comments...)
 	}

@@ -42,14 +42,17 @@ func TestFiles(t *testing.T) {
 	var got []string
 	for _, f := range files {
 		got = append(got, f.Path)
-		if !strings.HasPrefix(f.Text, "# "+Header+"\n") {
+		if !strings.HasPrefix(strings.TrimLeft(f.Text, "#/ "), Header+"\n") {
 			t.Errorf("%s does not begin with the header", f.Path)
 		}
 	}
 	want := []string{
 		"desktop.target", "compute.target", "mode-controller@.service", "mode-observe.service", "mode-guard@.service",
 		"mode-boot.service", "studio-local-policy.service", "audio-priority.service", "interactive.slice", "ai.slice",
-		"platform.slice", "vllm.service", "sysusers.d/dubnium.conf", "tmpfiles.d/dubnium.conf",
+		"platform.slice", "vllm.service", "plano.service",
+		"dubnium-memory-api.socket", "dubnium-memory-api.service", "dubnium-embed-worker.service",
+		"dubnium-memory-expire.service", "dubnium-memory-expire.timer",
+		"sysusers.d/dubnium.conf", "tmpfiles.d/dubnium.conf", "polkit-1/rules.d/50-dubnium.rules",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -114,7 +117,7 @@ func TestVLLMDevices(t *testing.T) {
 	cfg.VLLM.EnvironmentFiles = []string{"-/run/a", "/run/b"}
 	got := options(t, cfg, Paths{}, "vllm.service")
 	want := []string{
-		"HOME=%C/vllm", "HF_HUB_OFFLINE=1", "VLLM_NO_USAGE_STATS=1", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=2,0",
+		"HOME=%C/vllm", "HF_HUB_OFFLINE=1", "TRANSFORMERS_OFFLINE=1", "VLLM_NO_USAGE_STATS=1", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=2,0",
 	}
 	if diff := cmp.Diff(want, got["Service.Environment"]); diff != "" {
 		t.Error(diff)
@@ -183,6 +186,12 @@ func TestSystemdKillsBeforeTheControllerGivesUp(t *testing.T) {
 		if d := duration(t, got["Service.TimeoutStopSec"]); d >= cfg.Timeouts.StopUnit.Std() {
 			t.Errorf("%s: TimeoutStopSec is %v, the controller waits %v", name, d, cfg.Timeouts.StopUnit)
 		}
+	}
+	// What is left of it is killed at the end, and only then its memory comes
+	// back, within the same bound.
+	stop := duration(t, options(t, cfg, Paths{}, "vllm.service")["Service.TimeoutStopSec"])
+	if left := cfg.Timeouts.StopUnit.Std() - stop; left < stop {
+		t.Errorf("a vLLM that is killed after %v leaves %v of %v for its memory to come back", stop, left, cfg.Timeouts.StopUnit)
 	}
 }
 
@@ -261,6 +270,7 @@ func FuzzConfig(f *testing.F) {
 		fuzzed.VLLM.EnvironmentFiles = []string{a}
 		fuzzed.VLLM.Model, fuzzed.VLLM.ServedModelName, fuzzed.VLLM.Host = a, b, a
 		fuzzed.VLLM.RuntimePath, fuzzed.VLLM.ExtraArgs, fuzzed.Guards.SiteDirectory = b, []string{a, b}, b
+		fuzzed.Plano.RuntimePath, fuzzed.Plano.Host, fuzzed.Plano.LocalBaseURL, fuzzed.Plano.ExtraArgs = a, a, b, []string{b}
 		got, gotLines, err := shape(t, fuzzed)
 		if err != nil {
 			return

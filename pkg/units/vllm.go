@@ -42,6 +42,8 @@ func vllm(cfg config.Config, p Paths) Unit {
 	}
 	service := []entry{
 		set("Type", text("exec"), "A missing program fails the start, with its path in the message. Healthy is what the controller waits for, not systemd."),
+		set("ExecStartPre", p.readable(path.Join(vllmModel(v), "config.json")),
+			"Fails, and names the file, when the model is not on this machine or not readable for the server."),
 		set("ExecStart", vllmCommand(v, p)),
 		set("DynamicUser", yes, "The server runs other people's models: it owns nothing but its cache."),
 		set("ProtectProc", text("invisible")),
@@ -50,26 +52,18 @@ func vllm(cfg config.Config, p Paths) Unit {
 		set("Environment", unitfile.Env{Name: "HOME", Value: unitfile.Concat{unitfile.Specifier('C'), text("/vllm")}}),
 		set("Environment", unitfile.Env{Name: "HF_HUB_OFFLINE", Value: text("1")},
 			"The model is on this machine; a wrong path is an error and no download."),
+		set("Environment", unitfile.Env{Name: "TRANSFORMERS_OFFLINE", Value: text("1")}),
 		set("Environment", unitfile.Env{Name: "VLLM_NO_USAGE_STATS", Value: text("1")}),
 	}
-	if gpus := cfg.Hardware.ComputeGPUs; len(gpus) > 0 {
-		var list []string
-		for _, n := range gpus {
-			list = append(list, strconv.Itoa(n))
-		}
-		service = append(service,
-			set("Environment", unitfile.Env{Name: "CUDA_DEVICE_ORDER", Value: text("PCI_BUS_ID")},
-				"CUDA puts the fastest GPU first unless told to count as NVML and the configuration do."),
-			set("Environment", unitfile.Env{Name: "CUDA_VISIBLE_DEVICES", Value: text(strings.Join(list, ","))}))
-	}
+	service = append(service, gpuEnvironment(cfg)...)
 	for _, file := range v.EnvironmentFiles {
 		service = append(service, set("EnvironmentFile", unitfile.Path(file)))
 	}
 	service = append(service,
 		set("Slice", text("ai.slice")),
 		set("TimeoutStartSec", within(cfg.Timeouts.StartUnit)),
-		set("TimeoutStopSec", within(cfg.Timeouts.StopUnit),
-			"The controller drained it before. Whatever is left then is killed, so that the memory of the GPU comes back."),
+		set("TimeoutStopSec", span((cfg.Timeouts.StopUnit.Std()/2).Truncate(time.Millisecond)),
+			"The controller drained it before. Whatever is left then is killed; the other half of timeouts.stopUnit is for the memory of the GPU to come back."),
 		set("KillMode", text("control-group"), "The workers hold the GPU, not only the server."),
 		set("Restart", text("on-failure")),
 		set("RestartPreventExitStatus", unitfile.Int(execFailed), "A program that is missing is still missing ten seconds later."),
@@ -96,20 +90,39 @@ func vllm(cfg config.Config, p Paths) Unit {
 	}
 }
 
-// noModel stands where a model would, and tells in vLLM's own message what is
-// missing.
+// gpuEnvironment is what a CUDA program is told of the GPUs that compute has.
+func gpuEnvironment(cfg config.Config) []entry {
+	var list []string
+	for _, n := range cfg.Hardware.ComputeGPUs {
+		list = append(list, strconv.Itoa(n))
+	}
+	if list == nil {
+		return nil
+	}
+	return []entry{
+		set("Environment", unitfile.Env{Name: "CUDA_DEVICE_ORDER", Value: text("PCI_BUS_ID")},
+			"CUDA puts the fastest GPU first unless told to count as NVML and the configuration do."),
+		set("Environment", unitfile.Env{Name: "CUDA_VISIBLE_DEVICES", Value: text(strings.Join(list, ","))}),
+	}
+}
+
+// noModel stands where a model would, and tells in the message about the file
+// what is missing.
 const noModel = "vllm.model-is-not-set"
 
+func vllmModel(v config.VLLM) string {
+	if v.Model == "" {
+		return path.Join(config.ModelsDirectory, noModel)
+	}
+	return v.Model
+}
+
 func vllmCommand(v config.VLLM, p Paths) unitfile.Exec {
-	program := path.Join(v.RuntimePath, "bin", "vllm")
-	if v.Runtime == config.RuntimePackage {
+	program, external := v.Program()
+	if !external {
 		program = p.VLLM
 	}
-	model := v.Model
-	if model == "" {
-		model = path.Join(config.ModelsDirectory, noModel)
-	}
-	args := []string{"serve", model, "--host", v.Host, "--port", strconv.Itoa(v.Port)}
+	args := []string{"serve", vllmModel(v), "--host", v.Host, "--port", strconv.Itoa(v.Port)}
 	if name := v.ServedName(); name != "" {
 		args = append(args, "--served-model-name", name)
 	}

@@ -51,6 +51,12 @@ func TestInstall(t *testing.T) {
 	}
 	b.run(0, "mode", "request", "studio-local")
 	b.observed(mode.StateStudioLocal)
+	// The generator is there, and its units run the programs beside it.
+	b.configure("[timeouts]\nguard = \"9s\"\n")
+	b.properties(map[string]string{
+		"mode-guard@audio_idle.service FragmentPath": `^/run/systemd/generator/mode-guard@.service$`,
+		"mode-guard@audio_idle.service ExecStart":    `path=/usr/local/bin/check_audio_idle `,
+	})
 
 	sessions, err := b.Sessions(t.Context())
 	if err != nil {

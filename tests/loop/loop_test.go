@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/observe"
@@ -449,6 +450,54 @@ func TestUnprivileged(t *testing.T) {
 	// Holding the lock would stop everybody else's transitions.
 	if r := b.RunAs(t.Context(), "guest", "flock", "--nonblock", record.RunDir+"/lock", "true"); r.Code == 0 {
 		t.Error("a guest can take the controller's lock")
+	}
+	b.observed(mode.StateDesktop)
+}
+
+// TestOperator holds that a member of the operators' group may ask for a mode
+// without sudo, and may do nothing else with the controller or with the units
+// that it works on.
+func TestOperator(t *testing.T) {
+	b := boot(t)
+	b.run(0, "usermod", "--append", "--groups", config.OperatorsGroup, "operator")
+	for _, step := range []struct {
+		argv []string
+		want mode.State
+	}{
+		{[]string{"mode", "request", "studio-local"}, mode.StateStudioLocal},
+		{[]string{"systemctl", "start", "mode-controller@desktop"}, mode.StateDesktop},
+	} {
+		if r := b.RunAs(t.Context(), "operator", step.argv...); r.Code != 0 {
+			t.Fatal(r)
+		}
+		b.observed(step.want)
+	}
+	for _, argv := range [][]string{
+		{"systemctl", "start", "compute.target"},
+		{"systemctl", "isolate", "compute.target"},
+		{"systemctl", "start", "vllm.service"},
+		{"systemctl", "start", "mode-boot.service"},
+		{"systemctl", "restart", "mode-controller@compute"},
+		{"systemctl", "stop", "mode-controller@compute"},
+		{"systemctl", "start", "mode-controller@evil"},
+		{"systemctl", "kill", "mode-controller@desktop"},
+		{"systemctl", "set-property", "--runtime", "mode-controller@compute.service", "CPUWeight=1"},
+		{"systemctl", "edit", "--stdin", "--runtime", "mode-controller@compute.service"},
+		{"systemctl", "daemon-reload"},
+		{"systemctl", "enable", "--runtime", "mode-boot.service"},
+		{"observe-current", "--write"},
+		{"reconcile", "compute"},
+	} {
+		if r := b.RunAs(t.Context(), "operator", argv...); r.Code == 0 {
+			t.Errorf("an operator may %v", argv)
+		}
+	}
+	b.observed(mode.StateDesktop)
+	// Being in another group, or having a session, is no licence.
+	for _, user := range []string{"guest", "tester"} {
+		if r := b.RunAs(t.Context(), user, "mode", "request", "compute"); r.Code != int(exitcode.NotPermitted) {
+			t.Errorf("%s: want %d: %s", user, exitcode.NotPermitted, r)
+		}
 	}
 	b.observed(mode.StateDesktop)
 }

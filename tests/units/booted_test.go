@@ -142,7 +142,7 @@ func TestBooted(t *testing.T) {
 	})
 
 	t.Run("sysusers and tmpfiles", func(t *testing.T) {
-		m.MustRun(t, "getent", "group", units.OperatorsGroup)
+		m.MustRun(t, "getent", "group", config.OperatorsGroup)
 		const folders = "/run/mode-controller /var/lib/mode-controller /var/lib/dubnium/models /etc/dubnium/guards.d"
 		got := m.MustRun(t, append([]string{"stat", "--format=%a %U %F"}, strings.Fields(folders)...)...)
 		if want := strings.Repeat("755 root directory\n", 4); got != want {
@@ -223,6 +223,21 @@ func TestBooted(t *testing.T) {
 		m.MustRun(t, "rm", dropIn)
 		m.MustRun(t, "systemctl", "daemon-reload")
 		m.MustRun(t, "systemctl", "start", "audio-priority.service")
+	})
+
+	t.Run("vLLM without its model fails with the path", func(t *testing.T) {
+		if r := m.Run(t.Context(), "systemctl", "start", "vllm.service"); r.Code == 0 {
+			t.Error("it started")
+		}
+		const bundle = config.ModelsDirectory + "/a/config.json"
+		if j := m.Journal("--unit=vllm.service"); !strings.Contains(j, bundle) {
+			t.Errorf("the journal does not name the model:\n%s", j)
+		}
+		m.MustRun(t, "systemctl", "stop", "vllm.service")
+		m.MustRun(t, "systemctl", "reset-failed", "vllm.service")
+		if err := m.WriteFile(bundle, "{}\n"); err != nil {
+			t.Fatal(err)
+		}
 	})
 
 	t.Run("vLLM without its program fails with the path", func(t *testing.T) {

@@ -35,7 +35,12 @@ func whole() config.Config {
 	cfg.VLLM.ServedModelName = "100% $mart"
 	cfg.VLLM.ExtraArgs = []string{"--override-generation-config", `{"temperature": 0.2}`}
 	cfg.VLLM.EnvironmentFiles = []string{"-/etc/dubnium/vllm.env"}
+	cfg.Plano.EnvironmentFiles = []string{"/run/secrets/plano.env"}
 	cfg.Slices.AI.MemoryHigh = 64 * config.GiB
+	cfg.Memory.Enable = true
+	cfg.Memory.Database.DSN, cfg.Memory.Database.Unit = "host=/run/postgresql", "postgresql.service"
+	cfg.Memory.Redis.URL, cfg.Memory.Redis.Unit = "unix:///run/redis/redis.sock", "redis.service"
+	cfg.Memory.Artifacts.Directory = "/srv/artifacts"
 	return cfg
 }
 
@@ -44,6 +49,8 @@ func configurations() map[string]config.Config {
 	elsewhere := config.Default()
 	elsewhere.VLLM.Runtime = config.RuntimePackage
 	elsewhere.Desktop.LoginUnits = nil
+	elsewhere.Plano.Runtime, elsewhere.Plano.ConfigFile = config.RuntimePackage, "/etc/plano.yaml"
+	elsewhere.Memory.Database.Directory, elsewhere.Memory.API.Port = "/srv/memory", 0
 	return map[string]config.Config{"default": config.Default(), "whole": whole(), "package, no display manager": elsewhere}
 }
 
@@ -79,6 +86,7 @@ func TestCommittedFilesAreCurrent(t *testing.T) {
 // staged is a folder of rendered units whose programs are all there.
 type staged struct {
 	folder string
+	paths  units.Paths
 	files  []units.File
 }
 
@@ -86,16 +94,19 @@ func stage(t *testing.T, cfg config.Config) staged {
 	t.Helper()
 	s := staged{folder: t.TempDir()}
 	bin := t.TempDir()
-	cfg.VLLM.RuntimePath = filepath.Join(bin, "venv")
-	paths := units.Paths{
+	cfg.VLLM.RuntimePath, cfg.Plano.RuntimePath = filepath.Join(bin, "venv"), filepath.Join(bin, "venv")
+	s.paths = units.Paths{
 		BinDir: bin, Systemctl: filepath.Join(bin, "systemctl"), True: filepath.Join(bin, "true"),
-		Rm: filepath.Join(bin, "rm"), VLLM: filepath.Join(bin, "vllm"),
+		Rm: filepath.Join(bin, "rm"), Head: filepath.Join(bin, "head"), VLLM: filepath.Join(bin, "vllm"), Plano: filepath.Join(bin, "planoai"),
 	}
-	for _, name := range []string{"reconcile", "observe-current", "check_audio_idle", "systemctl", "true", "rm", "vllm", "venv/bin/vllm"} {
+	for _, name := range []string{
+		"reconcile", "observe-current", "check_audio_idle", "memory-api", "embed-worker", "ai-memory",
+		"systemctl", "true", "rm", "head", "vllm", "venv/bin/vllm", "planoai", "venv/bin/planoai",
+	} {
 		write(t, filepath.Join(bin, name), "#!/bin/sh\n", 0o755)
 	}
 	var err error
-	if s.files, err = units.Render(cfg, paths); err != nil {
+	if s.files, err = units.Render(cfg, s.paths); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range s.files {
@@ -165,6 +176,46 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// The generator's files lie over the shipped ones, and over units of others.
+func TestVerifyGenerated(t *testing.T) {
+	cfg := whole()
+	cfg.Plano.Enable, cfg.K3s.Enable, cfg.VLLM.Unit = true, true, "llm.service"
+	cfg.Plano.Runtime = config.RuntimePackage // which is there
+	s := stage(t, config.Default())
+	files, links, err := units.ForMachine(cfg, s.paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"k3s.service", "llm.service"} {
+		write(t, filepath.Join(s.folder, name), "[Service]\nType=exec\nExecStart=/bin/true\n", 0o644)
+	}
+	generated := staged{folder: t.TempDir() + ":" + s.folder}
+	names := []string{"k3s.service", "llm.service", "compute.target"}
+	over, _, _ := strings.Cut(generated.folder, ":")
+	for _, f := range files {
+		write(t, filepath.Join(over, f.Path), f.Text, 0o644)
+		if !strings.Contains(f.Path, "/") {
+			names = append(names, instance(f.Path))
+		}
+	}
+	for _, l := range links {
+		at := filepath.Join(over, l.Path)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(l.To, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := generated.verify(t, names...); err != nil || out != "" {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	write(t, filepath.Join(over, "k3s.service.d", "50-dubnium.conf"), "[Service]\nSlicee=a\n", 0o644)
+	if out, err := generated.verify(t, "k3s.service"); err == nil || !strings.Contains(out, "Slicee") {
+		t.Errorf("a wrong drop-in passes: %v\n%s", err, out)
+	}
+}
+
 // What TestVerify relies on: each of these faults is told.
 func TestVerifyIsStrict(t *testing.T) {
 	s := stage(t, config.Default())
@@ -211,13 +262,18 @@ var exposure = map[string]struct {
 	tenths int
 	why    string
 }{
-	"mode-controller@.service":    {33, "root, other people's processes, devices of the GPU, a network for vLLM's health"},
-	"mode-observe.service":        {32, "root, other people's processes, devices of the GPU, a network for vLLM's metrics"},
-	"mode-guard@.service":         {32, "as mode-observe.service"},
-	"mode-boot.service":           {15, "root, and D-Bus"},
-	"studio-local-policy.service": {11, "root, though it does nothing"},
-	"audio-priority.service":      {11, "root, and D-Bus"},
-	"vllm.service":                {19, "devices of the GPU, the network, code compiled at run time"},
+	"mode-controller@.service":        {33, "root, other people's processes, devices of the GPU, a network for vLLM's health"},
+	"mode-observe.service":            {32, "root, other people's processes, devices of the GPU, a network for vLLM's metrics"},
+	"mode-guard@.service":             {32, "as mode-observe.service"},
+	"mode-boot.service":               {15, "root, and D-Bus"},
+	"studio-local-policy.service":     {11, "root, though it does nothing"},
+	"audio-priority.service":          {11, "root, and D-Bus"},
+	"vllm.service":                    {19, "devices of the GPU, the network, code compiled at run time"},
+	"plano.service":                   {16, "the network, code compiled at run time"},
+	"dubnium-memory-api.service":      {18, "the network: clients, the database, the embedding endpoint; the unit of whoever asks"},
+	"dubnium-embed-worker.service":    {16, "the network: the database, Redis, the embedding endpoint"},
+	"dubnium-memory-expire.service":   {15, "the service's socket"},
+	"dubnium-memory-database.service": {12, "the superuser of the database"},
 }
 
 // leeway is how much versions of systemd count differently, in tenths.
