@@ -43,6 +43,18 @@ func writeWrapped(b *strings.Builder, first, rest, text string, width int) {
 	}
 }
 
+// Paragraph is text with an indent and a newline: on a terminal wrapped to its
+// width, elsewhere one line.
+func (e *Env) Paragraph(indent, text string) string {
+	text = visible(text, "")
+	if !e.Terminal {
+		return indent + text + "\n"
+	}
+	var b strings.Builder
+	writeWrapped(&b, indent, indent, text, e.Width)
+	return b.String()
+}
+
 // columns is the number of terminal columns that s takes: none for marks that
 // combine, two for the wide scripts of East Asia and for emoji.
 func columns(s string) int {

@@ -54,7 +54,7 @@ complete -c ai-memory -n '__ai_memory_at 0' -a models -d 'List the embedding mod
 complete -c ai-memory -n '__ai_memory_at 0' -a doctor -d 'Look at everything that the memory service needs, and say what to do about what is wrong'
 complete -c ai-memory -n '__ai_memory_below' -s h -l help -d 'Print this help and exit; each command has help of its own'
 complete -c ai-memory -n '__ai_memory_below' -l config -r -F -d 'Read the configuration from FILE (default /etc/dubnium/dubnium.toml)'
-complete -c ai-memory -n '__ai_memory_below' -l timeout -r -f -d 'Give up after DURATION, such as 5s or 2m; 0 is no limit (default 1m0s)'
+complete -c ai-memory -n '__ai_memory_below' -l timeout -r -f -d 'Give up after DURATION, such as 5s or 2m; 0 is no limit (default 0)'
 complete -c ai-memory -n '__ai_memory_below' -l verbose -d 'Say on stderr what is done and why'
 complete -c ai-memory -n '__ai_memory_below' -l version -d 'Print the version and exit'
 complete -c ai-memory -n '__ai_memory_below' -l url -r -f -d 'Ask the service at URL, such as http://127.0.0.1:8090 or unix:///PATH (default: the socket of the configuration, else its port)'

@@ -67,15 +67,16 @@ A scope is one of these kinds and a name:
 
 Secrets are taken out of everything before it is stored, and so are they from queries. A memory that nobody has reviewed is returned, and marked as untrusted; with --require-verified it is not.
 
-Every retrieval leaves an event that says what was asked for, by whom, and what was returned. ai-memory replay carries it out again.`,
-		Model:   m,
-		Timeout: time.Minute,
-		Codes:   []exitcode.Code{exitcode.Inspection},
+Every retrieval leaves an event that says what was asked for, by whom, and what was returned. ai-memory replay carries it out again.
+
+A request that is not answered within a minute is given up. What is transferred, by import, export and artifacts, may take as long as it does, unless --timeout says otherwise.`,
+		Model: m,
+		Codes: []exitcode.Code{exitcode.Inspection},
 		Examples: []cli.Example{
 			{Command: `ai-memory store --scope project:dubnium "Desktop mode is the default at boot."`, Help: "Store a memory."},
-			{Command: `ai-memory retrieve --scope project:dubnium --query "Which mode does a boot begin with?"`, Help: "Find it again."},
+			{Command: `ai-memory retrieve --scope project:dubnium --query "Which mode is on at boot?"`, Help: "Find it again."},
 			{Command: `ai-memory verify --scope project:dubnium 0198c7f0-5d5e-7c0e-8f3a-3d2b8a1e9f10`, Help: "Say that it is true."},
-			{Command: `ai-memory events --scope project:dubnium --json | jq .items[0].returned_memory_ids`, Help: "What the last retrieval returned."},
+			{Command: `ai-memory events --scope project:dubnium --json | jq .items[0]`, Help: "The last retrieval, and what it returned."},
 			{Command: `ai-memory export --scope project:dubnium > dubnium.jsonl`, Help: "Take a scope to another machine."},
 		},
 		Files: []cli.File{
@@ -106,9 +107,21 @@ func exit(err error) error {
 	return err
 }
 
-// connect finds the service: at --url, at the configured socket, or, where the
-// socket can't be used by us, at the configured port.
+// askWithin bounds a request that transfers nothing, where --timeout does not.
+const askWithin = time.Minute
+
+// connect finds the service, and bounds what is asked of it.
 func (m *model) connect(env *cli.Env) (*client.Client, error) {
+	c, err := m.find(env)
+	if err == nil && m.Timeout == 0 {
+		c.Within(askWithin)
+	}
+	return c, err
+}
+
+// find finds the service: at --url, at the configured socket, or, where the
+// socket can't be used by us, at the configured port.
+func (m *model) find(env *cli.Env) (*client.Client, error) {
 	if m.URL != "" {
 		c, err := client.URL(m.URL)
 		if err != nil {
@@ -270,6 +283,13 @@ func optional(t *time.Time) string {
 
 // share writes a score.
 func share(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
+
+// leastText is how many columns a text is worth beside an id that must not be
+// cut; where there are fewer it goes below. indent is what then comes before it.
+const (
+	leastText = 40
+	indent    = "      "
+)
 
 // line is text on one line.
 func line(s string) string { return strings.Join(strings.Fields(s), " ") }

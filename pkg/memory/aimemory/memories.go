@@ -26,10 +26,22 @@ func (c *getCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 // show prints all of a memory for a person.
 func show(w io.Writer, m memory.Memory) error {
 	rows := [][2]string{
-		{"id", m.ID.String()}, {"version", fmt.Sprint(m.Version)}, {"scope", string(m.Scope)}, {"class", string(m.MemoryType)},
-		{"review", string(m.ValidationStatus)}, {"status", string(m.Status)}, {"because", m.StatusReason}, {"flags", strings.Join(m.Flags, ", ")},
-		{"sensitivity", m.Sensitivity}, {"source", m.Source}, {"speaker", m.Speaker}, {"at", optional(m.OccurredAt)},
-		{"importance", share(m.Importance)}, {"confidence", share(m.Confidence)}, {"expires", optional(m.TTL)}, {"stored", when(m.CreatedAt)},
+		{"id", m.ID.String()},
+		{"version", fmt.Sprint(m.Version)},
+		{"scope", string(m.Scope)},
+		{"class", string(m.MemoryType)},
+		{"review", string(m.ValidationStatus)},
+		{"status", string(m.Status)},
+		{"because", m.StatusReason},
+		{"flags", strings.Join(m.Flags, ", ")},
+		{"sensitivity", m.Sensitivity},
+		{"source", m.Source},
+		{"speaker", m.Speaker},
+		{"at", optional(m.OccurredAt)},
+		{"importance", share(m.Importance)},
+		{"confidence", share(m.Confidence)},
+		{"expires", optional(m.TTL)},
+		{"stored", when(m.CreatedAt)},
 	}
 	if m.SessionID != nil {
 		rows = append(rows, [2]string{"session", fmt.Sprintf("%s, turn %d", m.SessionID, m.Ordinal)})
@@ -75,9 +87,14 @@ func (c *listCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 	}
 	return run(env, m, c.output, func(s *client.Client) (memory.Page[memory.Memory], error) { return s.Memories(ctx, l) },
 		func(w io.Writer, page memory.Page[memory.Memory]) error {
-			t := env.NewTable("ID", "STORED", "CLASS", "REVIEW", "STATUS", "SOURCE", "TEXT")
+			t := env.NewTable("ID", "STORED", "CLASS", "REVIEW", "TEXT")
+			t.Fold(leastText)
 			for _, m := range page.Items {
-				t.Row(m.ID.String(), when(m.CreatedAt), string(m.MemoryType), string(m.ValidationStatus), string(m.Status), m.Source, line(m.Summary))
+				text := line(m.Summary)
+				if m.Status != memory.Live {
+					text = string(m.Status) + ": " + text
+				}
+				t.Row(m.ID.String(), when(m.CreatedAt), string(m.MemoryType), string(m.ValidationStatus), text)
 			}
 			if t.Len() == 0 {
 				fmt.Fprintln(w, "No memory here.")

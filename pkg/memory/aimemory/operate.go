@@ -59,9 +59,10 @@ type queueDeadCmd struct {
 func (c *queueDeadCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 	return run(env, m, c.output, func(s *client.Client) (memory.Page[memory.DeadLetter], error) { return s.Dead(ctx, c.list("")) },
 		func(w io.Writer, page memory.Page[memory.DeadLetter]) error {
-			t := env.NewTable("MEMORY", "MODEL", "ATTEMPTS", "GIVEN UP", "WHY")
+			t := env.NewTable("MEMORY", "GIVEN UP", "ATTEMPTS", "WHY")
+			t.Fold(leastText)
 			for _, d := range page.Items {
-				t.Row(d.MemoryID.String(), d.Model, fmt.Sprint(d.Attempts), when(d.FailedAt), line(d.LastError))
+				t.Row(d.MemoryID.String(), when(d.FailedAt), fmt.Sprint(d.Attempts), d.Model+": "+line(d.LastError))
 			}
 			if t.Len() == 0 {
 				fmt.Fprintln(w, "Nothing was given up.")

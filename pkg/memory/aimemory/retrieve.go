@@ -20,8 +20,8 @@ import (
 type asking struct {
 	scoped         `embed:""`
 	Query          string         `name:"query" required:"" placeholder:"TEXT" help:"What to find, in the words of a question or of what is looked for."`
-	Sensitivity    []string       `name:"sensitivity" sep:"," placeholder:"LABEL,..." help:"The labels that may be returned (default internal)."`
-	Types          []memory.Type  `name:"type" sep:"," enum:"working,episodic,semantic" placeholder:"CLASS,..." help:"Only these classes: working, episodic, semantic."`
+	Sensitivity    []string       `name:"sensitivity" sep:"," placeholder:"LABEL" help:"The labels that may be returned (default internal)."`
+	Types          []memory.Type  `name:"type" sep:"," enum:"working,episodic,semantic" placeholder:"CLASS" help:"Only these classes: working, episodic, semantic."`
 	Session        *uuid.UUID     `name:"session" placeholder:"ID" help:"Only memories of the session ID."`
 	Limit          int            `name:"limit" default:"8" placeholder:"N" help:"Return at most N, from 1 to 32 (default ${default})."`
 	Tokens         int            `name:"token-budget" placeholder:"N" help:"Shorten the texts to about N tokens in all; no id is lost."`
@@ -86,7 +86,7 @@ func (c *auditCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 func (a asking) hits(env *cli.Env) func(io.Writer, memory.Retrieved) error {
 	return func(w io.Writer, got memory.Retrieved) error {
 		for _, h := range got.Memories {
-			about := []string{string(h.ValidationStatus)}
+			var about []string
 			if len(h.Flags) > 0 {
 				about = append(about, "flagged: "+strings.Join(h.Flags, ", "))
 			}
@@ -99,11 +99,11 @@ func (a asking) hits(env *cli.Env) func(io.Writer, memory.Retrieved) error {
 			if n := len(h.Duplicates); n > 0 {
 				about = append(about, fmt.Sprintf("and %d the same", n))
 			}
-			fmt.Fprintf(w, "%s  %s  %s\n", env.Paint(cli.Bold, fmt.Sprintf("%2d  %.3f", h.Rank, h.Score)), h.ID,
-				cli.Visible(strings.Join(append(about, "from "+h.Source), "; ")))
-			fmt.Fprintf(w, "      %s\n", cli.Visible(line(h.Summary)))
+			fmt.Fprintf(w, "%s  %s  %s\n", env.Paint(cli.Bold, fmt.Sprintf("%2d  %.3f", h.Rank, h.Score)), h.ID, h.ValidationStatus)
+			fmt.Fprint(w, env.Paragraph(indent, line(h.Summary)))
+			fmt.Fprint(w, env.Paint(cli.Dim, env.Paragraph(indent, strings.Join(append(about, "from "+h.Source), "; "))))
 			if a.Explain {
-				fmt.Fprintf(w, "      %s\n", env.Paint(cli.Dim, parts(h.Parts)))
+				fmt.Fprint(w, env.Paint(cli.Dim, env.Paragraph(indent, parts(h.Parts))))
 			}
 		}
 		if len(got.Memories) == 0 {
@@ -155,10 +155,15 @@ func (c *eventsCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 		return s.Events(ctx, c.list(c.Scope))
 	},
 		func(w io.Writer, page memory.Page[memory.RetrievalEvent]) error {
-			t := env.NewTable("WHEN", "EVENT", "TYPE", "SCOPE", "RETURNED", "TOOK", "WHO", "QUERY")
+			t := env.NewTable("WHEN", "EVENT", "TYPE", "FOUND", "QUERY")
+			t.Fold(leastText)
 			for _, e := range page.Items {
-				t.Row(when(e.CreatedAt), e.ID.String(), string(e.Type), string(e.Scope), fmt.Sprint(len(e.ReturnedMemoryIDs)),
-					fmt.Sprintf("%.1f ms", e.LatencyMS), who(e), line(e.Query))
+				about := []string{string(e.Scope)}
+				if by := who(e); by != "" {
+					about = append(about, by)
+				}
+				t.Row(when(e.CreatedAt), e.ID.String(), string(e.Type), fmt.Sprint(len(e.ReturnedMemoryIDs)),
+					fmt.Sprintf("%s (%s, %.1f ms)", line(e.Query), strings.Join(about, ", "), e.LatencyMS))
 			}
 			if t.Len() == 0 {
 				fmt.Fprintln(w, "No retrieval yet.")
@@ -189,6 +194,7 @@ func printEvent(env *cli.Env, w io.Writer, e memory.EventHits) error {
 	}
 	fmt.Fprintf(w, "\n%s\n", cli.Visible(line(e.Query)))
 	t := env.NewTable("RANK", "MEMORY", "VERSION", "SCORE", "PARTS")
+	t.Fold(leastText)
 	for _, h := range e.Hits {
 		t.Row(fmt.Sprint(h.Rank), h.MemoryID.String(), fmt.Sprint(h.MemoryVersion), fmt.Sprintf("%.3f", h.Score), parts(h.Parts))
 	}
@@ -208,6 +214,7 @@ func (c *replayCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 				fmt.Fprintln(w, "The same memories in the same order.")
 			}
 			t := env.NewTable("MEMORY", "WAS", "IS", "WHY")
+			t.Fold(leastText)
 			for _, d := range r.Differences {
 				t.Row(d.MemoryID.String(), place(d.Was), place(d.Is), d.Why+": "+d.Message)
 			}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -50,9 +51,10 @@ type sessionListCmd struct {
 func (c *sessionListCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 	return run(env, m, c.output, func(s *client.Client) (memory.Page[memory.Session], error) { return s.Sessions(ctx, c.list(c.Scope)) },
 		func(w io.Writer, page memory.Page[memory.Session]) error {
-			t := env.NewTable("ID", "BEGAN", "ENDED", "MEMORIES", "TITLE")
+			t := env.NewTable("ID", "BEGAN", "ENDED", "TITLE")
+			t.Fold(leastText)
 			for _, s := range page.Items {
-				t.Row(s.ID.String(), when(s.CreatedAt), optional(s.EndedAt), fmt.Sprint(s.Memories), line(s.Title))
+				t.Row(s.ID.String(), when(s.CreatedAt), optional(s.EndedAt), strings.TrimSpace(fmt.Sprintf("%s (%d memories)", line(s.Title), s.Memories)))
 			}
 			if t.Len() == 0 {
 				fmt.Fprintln(w, "No session here.")
@@ -81,6 +83,7 @@ func (c *sessionWindowCmd) Run(ctx context.Context, env *cli.Env, m *model) erro
 				fmt.Fprintf(w, "summary: %s\n", cli.Visible(line(s.Summary)))
 			}
 			t := env.NewTable("TURN", "AT", "WHO", "TEXT")
+			t.Fold(leastText)
 			for _, turn := range win.Turns {
 				t.Row(fmt.Sprint(turn.Ordinal), optional(turn.OccurredAt), turn.Speaker, line(turn.Summary))
 			}
@@ -149,6 +152,7 @@ func (c *taskListCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 	return run(env, m, c.output, func(s *client.Client) (memory.Page[memory.Task], error) { return s.Tasks(ctx, c.list(c.Scope)) },
 		func(w io.Writer, page memory.Page[memory.Task]) error {
 			t := env.NewTable("ID", "STATUS", "CHANGED", "VERSION", "TITLE")
+			t.Fold(leastText)
 			for _, task := range page.Items {
 				t.Row(task.ID.String(), string(task.Status), when(task.UpdatedAt), fmt.Sprint(task.Version), line(task.Title))
 			}
@@ -221,6 +225,7 @@ func (c *taskCheckpointsCmd) Run(ctx context.Context, env *cli.Env, m *model) er
 		return s.Checkpoints(ctx, c.Scope, c.ID)
 	}, func(_ io.Writer, page memory.Page[memory.Checkpoint]) error {
 		t := env.NewTable("SEQUENCE", "UNTIL", "STATUS", "STATE")
+		t.Fold(leastText)
 		for _, p := range page.Items {
 			text, err := json.Marshal(p.State)
 			if err != nil {
@@ -280,9 +285,14 @@ type artifactListCmd struct {
 func (c *artifactListCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 	return run(env, m, c.output, func(s *client.Client) (memory.Page[memory.Artifact], error) { return s.Artifacts(ctx, c.list(c.Scope)) },
 		func(w io.Writer, page memory.Page[memory.Artifact]) error {
-			t := env.NewTable("ID", "STORED", "TYPE", "BYTES", "NAME", "SHA256")
+			t := env.NewTable("ID", "STORED", "BYTES", "WHAT")
+			t.Fold(leastText)
 			for _, a := range page.Items {
-				t.Row(a.ID.String(), when(a.CreatedAt), a.ArtifactType, fmt.Sprint(a.SizeBytes), a.Name, a.SHA256)
+				what := a.ArtifactType
+				if a.Name != "" {
+					what += " " + line(a.Name)
+				}
+				t.Row(a.ID.String(), when(a.CreatedAt), fmt.Sprint(a.SizeBytes), what+", sha256 "+a.SHA256)
 			}
 			if t.Len() == 0 {
 				fmt.Fprintln(w, "No artifact here.")

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
@@ -70,7 +71,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(closeAll(listeners))) }()
 
-	db, err := open(ctx, s.env.Root, s.cfg.Database, func(line string) { s.log.Info("postgres", "says", line) })
+	db, err := open(ctx, s.env.Root, s.cfg.Database, s.postgres)
 	if err != nil {
 		return err
 	}
@@ -131,6 +132,13 @@ func (s *server) run(ctx context.Context) (err error) {
 		return exitcode.With(exitcode.Inspection, err)
 	}
 	return nil
+}
+
+// postgres logs what the private database says.
+func (s *server) postgres(line string) {
+	if strings.TrimSpace(line) != "" { // initdb sets its words apart
+		s.log.Info("postgres", "says", line)
+	}
 }
 
 // ownWorker tells whether we embed ourselves.
@@ -205,6 +213,7 @@ func register(ctx context.Context, db *database, cfg config.MemoryEmbeddings, e 
 func (s *server) upkeep(ctx context.Context, db *database) error {
 	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
+	var retainedAt time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -212,7 +221,13 @@ func (s *server) upkeep(ctx context.Context, db *database) error {
 		case <-tick.C:
 		}
 		within, cancel := context.WithTimeout(ctx, upkeepWithin)
-		if err := db.Upkeep(within); err != nil && ctx.Err() == nil {
+		err := db.Upkeep(within)
+		if now := time.Now(); err == nil && now.Sub(retainedAt) >= retainEvery {
+			if err = retain(within, db, s.cfg.Retention, now); err == nil {
+				retainedAt = now
+			}
+		}
+		if err != nil && ctx.Err() == nil {
 			s.log.Warn("upkeep is tried again in a while", "error", err)
 		}
 		cancel()

@@ -35,6 +35,15 @@ type Client struct {
 	base string
 	// where names the service for people.
 	where string
+	// within bounds a request whose bodies are held in memory; 0 is no bound.
+	within time.Duration
+}
+
+// Within bounds each later request, but for those that stream, whose length is
+// nobody's to know.
+func (c *Client) Within(d time.Duration) *Client {
+	c.within = d
+	return c
 }
 
 // Unix makes a client of the service behind a socket.
@@ -187,6 +196,11 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		}
 		body = bytes.NewReader(text)
 		options = append(options, Header("Content-Type", "application/json"))
+	}
+	if c.within > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.within, fmt.Errorf("gave up after %s: %w", c.within, context.DeadlineExceeded))
+		defer cancel()
 	}
 	answer, err := c.Stream(ctx, method, path, query, body, options...)
 	if err != nil {
