@@ -222,7 +222,7 @@ func memoryExpiryTimer() Unit {
 				set("IgnoreOnIsolate", yes),
 			}},
 			{Name: "Timer", Entries: []entry{
-				set("OnCalendar", text("daily"), "Expired memories are never returned; this only gives their room back."),
+				set("OnCalendar", text("daily"), "An expired memory is never returned; this marks it, and the service gives its room back a month later."),
 				set("RandomizedDelaySec", span(time.Hour)),
 				set("Persistent", yes),
 			}},
