@@ -93,6 +93,11 @@ func TestConventions(t *testing.T) {
 					needed = append(needed, "--"+f.Name+"=x")
 				}
 			}
+			for _, arg := range app.Positional {
+				if arg.Required {
+					needed = append(needed, "x")
+				}
+			}
 			for flag, says := range map[string]string{
 				"--no-such-flag": "unknown flag --no-such-flag",
 				"-x":             "unknown flag -x",

@@ -53,14 +53,18 @@ func TestErrors(t *testing.T) {
 		is     error
 		want   string
 	}{
-		"fields":       {refuse(400, memory.FailureBody{Code: "invalid", Fields: fields}), nil, "scope is missing; summary is empty"},
-		"not found":    {refuse(404, memory.FailureBody{Code: "not-found", Message: "there is no such memory"}), memory.ErrNotFound, "there is no such memory"},
-		"version":      {refuse(412, memory.FailureBody{Code: "version", Message: "x"}), memory.ErrVersion, "read it again"},
-		"no database":  {refuse(503, memory.FailureBody{Code: "unavailable", Message: "x"}), memory.ErrUnavailable, "the database does not answer"},
-		"conflict":     {refuse(409, memory.FailureBody{Code: "conflict", Message: "it contradicts"}), nil, "answered 409 conflict: it contradicts"},
-		"a fault":      {refuse(500, memory.FailureBody{Code: "internal", Message: "a fault"}), nil, "answered 500 internal: a fault"},
-		"proxy":        {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>Bad gateway", http.StatusBadGateway) }, nil, "502 Bad Gateway without an error of the memory API: is this another service?"},
-		"another API":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"detail": "Not Found"}`, http.StatusNotFound) }, nil, "is this another service?"},
+		"fields":      {refuse(400, memory.FailureBody{Code: "invalid", Fields: fields}), nil, "scope is missing; summary is empty"},
+		"not found":   {refuse(404, memory.FailureBody{Code: "not-found", Message: "there is no such memory"}), memory.ErrNotFound, "there is no such memory"},
+		"version":     {refuse(412, memory.FailureBody{Code: "version", Message: "x"}), memory.ErrVersion, "read it again"},
+		"no database": {refuse(503, memory.FailureBody{Code: "unavailable", Message: "x"}), memory.ErrUnavailable, "the database does not answer"},
+		"conflict":    {refuse(409, memory.FailureBody{Code: "conflict", Message: "it contradicts"}), nil, "answered 409 conflict: it contradicts"},
+		"a fault":     {refuse(500, memory.FailureBody{Code: "internal", Message: "a fault"}), nil, "answered 500 internal: a fault"},
+		"proxy": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "<html>Bad gateway", http.StatusBadGateway)
+		}, nil, "502 Bad Gateway without an error of the memory API: is this another service?"},
+		"another API": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"detail": "Not Found"}`, http.StatusNotFound)
+		}, nil, "is this another service?"},
 		"no JSON":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>Welcome") }, nil, "read its answer"},
 		"another JSON": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") }, nil, "read its answer"},
 		"nothing":      {func(http.ResponseWriter, *http.Request) {}, nil, "read its answer"},
