@@ -301,12 +301,14 @@ func (r *run) settle(ctx context.Context, want mode.State) observe.Observation {
 	r.save()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Config.Timeouts.Settle.Std())
 	defer cancel()
-	for {
-		o := r.look(ctx)
-		if o.State == want || pause(ctx, poll) != nil {
-			return o
+	o := r.look(ctx)
+	for o.State != want && pause(ctx, poll) == nil {
+		// A look that the bound cut off does not take back what the one before saw.
+		if next := r.look(ctx); ctx.Err() == nil || next.State == want {
+			o = next
 		}
 	}
+	return o
 }
 
 // save writes the marker for watchers and for whoever comes after a crash.

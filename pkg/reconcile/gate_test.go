@@ -7,9 +7,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/plan"
 	"github.com/ryjen/dubnium/pkg/record"
 )
@@ -65,6 +67,43 @@ func TestGateOutOfTime(t *testing.T) {
 				}
 			} else if test.want != "" {
 				t.Error("nothing is recorded")
+			}
+		})
+	}
+}
+
+// tardy is a machine whose state is degraded, and which takes longer to look at
+// from the second time on than there is.
+type tardy struct {
+	*world
+	looks int
+}
+
+func (h *tardy) Observe(ctx context.Context) observe.Observation {
+	if h.looks++; h.looks == 1 {
+		return observe.Observation{State: mode.DegradedDesktop}
+	}
+	<-ctx.Done()
+	return observe.Observation{State: mode.Unknown}
+}
+
+// A look that the bound cut off does not take back what the one before saw.
+func TestSettleOutOfTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		looks int // that were taken already
+		want  mode.State
+	}{
+		"one look":   {0, mode.DegradedDesktop},
+		"not a look": {1, mode.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config.Default()
+			cfg.Timeouts.Settle = config.Duration(300 * time.Millisecond)
+			host := &tardy{newWorld(t, mode.Desktop), test.looks}
+			r := &run{Engine: &Engine{Host: host, Config: cfg, Store: record.Store{Root: hostfs.Root(t.TempDir())}, Now: time.Now}, target: mode.Compute}
+			if got := r.settle(t.Context(), mode.StateDesktop).State; got != test.want {
+				t.Errorf("settled as %s, want %s", got, test.want)
 			}
 		})
 	}
