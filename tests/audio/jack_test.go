@@ -25,7 +25,7 @@ func testJACK(t *testing.T, d desk) {
 		d.must(t, "systemd-run", "--user", "--quiet", "--collect", "--unit=metro", "--", "jack_metro", "-b", "120")
 		d.becomes(t, 10, "jack-audio", "metro of tester uses JACK, served by jackd (pid ")
 	}
-	kill := func(unit string) { d.must(t, "systemctl", "--user", "kill", "--signal=KILL", unit) }
+	send := func(signal, unit string) { d.must(t, "systemctl", "--user", "kill", "--signal="+signal, unit) }
 	stop := func(unit string) { d.must(t, "systemctl", "--user", "stop", unit) }
 
 	serve()
@@ -37,11 +37,12 @@ func testJACK(t *testing.T, d desk) {
 	// A killed client is gone, and what a killed server leaves in /dev/shm is
 	// no client of the next one.
 	play()
-	kill("metro")
+	send("KILL", "metro")
 	d.becomes(t, 0, "quiet", "of tester runs without a client")
 	play()
-	kill("jackd")
-	stop("metro")
+	send("STOP", "metro") // a client that notices its server's end tidies up
+	send("KILL", "jackd")
+	send("KILL", "metro")
 	d.becomes(t, 0, "no-audio", "")
 	if left := d.must(t, "ls", "/dev/shm"); !strings.Contains(left, "jack_sem.1000_default_metro\n") {
 		t.Errorf("the server cleaned up, so that this test shows nothing: %q", left)

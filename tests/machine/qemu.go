@@ -1,9 +1,11 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,17 +33,18 @@ type QEMUOptions struct {
 }
 
 // QEMU boots a virtual machine, runs the script in it and returns what that did: its exit status,
-// and in Stdout all that it printed. A machine that doesn't come to the script's end fails the test;
-// the script's own failure is the caller's to judge, after the console has been logged.
+// and in Stdout all that it printed, which the test's log has line by line as it came. A machine that
+// doesn't come to the script's end fails the test; the script's own failure is the caller's to judge,
+// after the console has been logged.
 //
 // It is emulated: /dev/kvm may be there and still not run Debian's kernel. A boot takes 20 s and up,
 // so have few of them. The desktop is greetd's, which the script starts; display-manager.service is
 // another name of it. Its first session is sway as tester, later ones are a greeter (cage), both on card0.
 func QEMU(ctx context.Context, t testing.TB, opts QEMUOptions) Result {
 	t.Helper()
-	r, console, err := runQEMU(ctx, opts)
+	r, console, err := runQEMU(ctx, t.Output(), opts)
 	if err != nil {
-		t.Fatalf("machine: %v; so far the script printed:\n%s\nits console ends with:\n%s", err, r.Stdout, tail(console, 40))
+		t.Fatalf("machine: %v; its console ends with:\n%s", err, tail(console, 40))
 	}
 	if r.Code != 0 {
 		t.Logf("machine: the virtual machine's console ends with:\n%s", tail(console, 40))
@@ -49,7 +52,8 @@ func QEMU(ctx context.Context, t testing.TB, opts QEMUOptions) Result {
 	return r
 }
 
-func runQEMU(ctx context.Context, opts QEMUOptions) (r Result, console string, err error) {
+// runQEMU tells progress what the script prints, as it comes.
+func runQEMU(ctx context.Context, progress io.Writer, opts QEMUOptions) (r Result, console string, err error) {
 	r = Result{Args: []string{"script in QEMU"}, Code: -1}
 	tree, kernel, err := findQEMU(ctx)
 	if err != nil {
@@ -77,18 +81,21 @@ func runQEMU(ctx context.Context, opts QEMUOptions) (r Result, console string, e
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
 	start := time.Now()
-	out, runErr := runTied(exec.CommandContext(ctx, "qemu-system-x86_64", qemuArgs(scratch, kernel, disks, opts)...))
-	r.Duration = time.Since(start)
+	var out, trouble bytes.Buffer
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", qemuArgs(scratch, kernel, disks, opts)...)
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, progress), &trouble
+	runErr := runTied(cmd)
+	r.Duration, r.Stdout = time.Since(start), out.String()
 	read := func(name string) string {
 		b, _ := os.ReadFile(filepath.Join(scratch, name)) // what isn't there was never written
 		return string(b)
 	}
-	r.Stdout, console = read("output"), read("console")
+	console = read("console")
 	if ctx.Err() != nil {
 		return r, console, fmt.Errorf("run a virtual machine: out of time after %.0f s: %w", r.Duration.Seconds(), context.Cause(ctx))
 	}
 	if runErr != nil {
-		return r, console, fmt.Errorf("run qemu-system-x86_64: %w: %s", runErr, out)
+		return r, console, fmt.Errorf("run qemu-system-x86_64: %w: %s", runErr, trouble.String())
 	}
 	if r.Code, err = strconv.Atoi(strings.TrimSpace(read("status"))); err != nil {
 		return r, console, errors.New("run a virtual machine: it went down before the script's end")
@@ -155,9 +162,10 @@ func qemuArgs(scratch, kernel string, disks []string, opts QEMUOptions) []string
 		"-serial", "file:" + filepath.Join(scratch, "console"),
 		"-device", "virtio-keyboard-pci", "-device", "virtio-mouse-pci", "-device", "virtio-serial-pci",
 	}
-	for _, port := range []string{"output", "status"} {
-		args = append(args, "-chardev", "file,id="+port+",path="+filepath.Join(scratch, port),
-			"-device", "virtserialport,chardev="+port+",name=dubnium."+port)
+	// The script's output goes where QEMU's own goes: as a file, since a stdio device that reads the
+	// end of its input hangs up on the guest.
+	for port, path := range map[string]string{"output": "/dev/stdout", "status": filepath.Join(scratch, "status")} {
+		args = append(args, "-chardev", "file,id="+port+",path="+path, "-device", "virtserialport,chardev="+port+",name=dubnium."+port)
 	}
 	for range opts.GPUs {
 		args = append(args, "-device", "virtio-gpu-pci")
@@ -171,17 +179,13 @@ func qemuArgs(scratch, kernel string, disks []string, opts QEMUOptions) []string
 
 // runTied runs a command that is killed when this process is; the signal is the starting thread's,
 // so that thread is kept.
-func runTied(cmd *exec.Cmd) (output string, err error) {
+func runTied(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		var out []byte
-		out, err = cmd.CombinedOutput()
-		output = string(out)
+		done <- cmd.Run()
 	}()
-	<-done
-	return output, err
+	return <-done
 }

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +18,6 @@ func TestQEMU(t *testing.T) {
 	r := QEMU(t.Context(), t, QEMUOptions{
 		BinDir: bin, Overlay: []string{overlay}, GPUs: 2, Script: embedded("smoke.bash"),
 	})
-	t.Log(r)
 	if r.Code != 7 || !strings.Contains(r.Stdout, "staged: hello from /usr/bin/hello") || !strings.HasSuffix(r.Stdout, "released\n") {
 		t.Error("the script didn't come to its end")
 	}
@@ -26,7 +26,7 @@ func TestQEMU(t *testing.T) {
 func TestQEMUOutOfTime(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	_, _, err := runQEMU(t.Context(), QEMUOptions{Script: "sleep infinity", Timeout: time.Second})
+	_, _, err := runQEMU(t.Context(), io.Discard, QEMUOptions{Script: "sleep infinity", Timeout: time.Second})
 	if err == nil || !strings.Contains(err.Error(), "out of time after 1 s") {
 		t.Errorf("got %v", err)
 	}

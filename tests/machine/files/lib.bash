@@ -6,6 +6,27 @@
 fail() { printf 'FAIL: %s\n' "$*" && exit 1; }
 say() { printf '[%s] %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*"; }
 
+# step TITLE... begins a step of the test, and tells how long the one before it took. When the
+# script ends, however it ends, all of them are listed.
+step() {
+	trap steps EXIT
+	ended
+	title=$* began=${EPOCHREALTIME/./}
+	say "== $*"
+}
+title='' began='' took=()
+ended() {
+	[[ $began ]] || return 0
+	local time=$(((${EPOCHREALTIME/./} - began) / 100000))e-1
+	took+=("$(printf '%6.1f s  %s' "$time" "$title")")
+	printf '   took %.1f s\n' "$time"
+	began=''
+}
+steps() {
+	ended
+	printf '%s\n' 'The steps, and how long each took:' "${took[@]}"
+}
+
 # holders prints pid, command, fd and minor number of all open DRM nodes (major 226).
 holders() {
 	local major minor file pid
