@@ -61,6 +61,12 @@ bench-memory: ## Measure retrieval on LoCoMo (LOCOMO=FILE)
 	@scripts/setup test
 	@$(GO) test -run '^$$' -bench LoCoMo -benchtime 1x -timeout 60m ./tests/locomo -args -data "$(abspath $(LOCOMO))" -ablate
 
+.PHONY: bench-memory-scale
+bench-memory-scale: ## Measure the memory service at 1k and 100k memories, by hand and next to a peer (ARGS=--sizes=1000000)
+	@scripts/setup test
+	@tests/memorybench/setup
+	@$(GO) run ./tests/memorybench $(ARGS)
+
 .PHONY: generate units man
 generate: ## Write everything that is generated: guards' list and mains, units, man pages, documentation
 	@$(GO) run ./cmd/generate-docs --output . # the list of the guards, where it has changed

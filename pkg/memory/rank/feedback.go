@@ -23,10 +23,11 @@ func (s *scorer) expand(terms []string, hits []Hit) ([]string, []float64) {
 	var words []string
 	var weights []float64
 	for _, hit := range top {
-		share := hit.Score / math.Sqrt(float64(max(s.matrix.lengths[hit.Index][own], 1)))
-		of := s.matrix.words(hit.Index)[:s.matrix.own[hit.Index]]
+		w := s.matrix.words[hit.Index]
+		share := hit.Score / math.Sqrt(float64(max(w.lengths[own], 1)))
+		of := w.postings[:w.own]
 		for i := range of {
-			text := s.matrix.text(hit.Index, &of[i])
+			text := w.text(&of[i])
 			n, ok := place[string(text)]
 			if !ok {
 				word := string(text)

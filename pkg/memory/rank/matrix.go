@@ -17,16 +17,13 @@ type posting struct {
 
 // matrix is what all candidates' tsvectors hold.
 type matrix struct {
-	candidates []Candidate
-	postings   []posting
-	// ends[i] is where the postings of candidate i end. The first own[i] of
-	// them are the words that the memory itself has.
-	ends, own []int
-	// lengths are the numbers of positions of each candidate by class, mean
-	// their average over the scope.
-	lengths [][classes]int
-	mean    [classes]float64
-	found   []match
+	words []*Words
+	// read are those that were not read before, with their postings.
+	read     []Words
+	postings []posting
+	// mean are the average numbers of positions over the scope, by class.
+	mean  [classes]float64
+	found []match
 }
 
 // matrices are kept from one query to the next: a matrix takes 20 bytes a
@@ -34,24 +31,30 @@ type matrix struct {
 var matrices = sync.Pool{New: func() any { return new(matrix) }}
 
 func (m *matrix) free() {
-	m.candidates = nil
+	clear(m.words)
+	clear(m.read)
 	matrices.Put(m)
 }
 
 // read decodes the candidates' terms.
 func read(candidates []Candidate, stats Statistics) (*matrix, error) {
 	m := matrices.Get().(*matrix)
-	m.candidates = candidates
-	m.postings, m.ends, m.own, m.lengths = m.postings[:0], m.ends[:0], m.own[:0], m.lengths[:0]
+	m.words, m.postings = m.words[:0], m.postings[:0]
+	m.read = slices.Grow(m.read[:0], len(candidates)) // the words point into it
 	var total [classes]int
 	for i := range candidates {
-		length, err := m.add(candidates[i].Terms)
-		if err != nil {
-			m.free()
-			return nil, fmt.Errorf("rank memory %s: %w", candidates[i].ID, err)
+		w := candidates[i].Words
+		if w == nil {
+			m.read = append(m.read, Words{})
+			w = &m.read[len(m.read)-1]
+			var err error
+			if m.postings, err = w.read(candidates[i].Terms, m.postings); err != nil {
+				m.free()
+				return nil, fmt.Errorf("rank memory %s: %w", candidates[i].ID, err)
+			}
 		}
-		m.lengths = append(m.lengths, length)
-		for class, n := range length {
+		m.words = append(m.words, w)
+		for class, n := range w.lengths {
 			total[class] += n
 		}
 	}
@@ -62,51 +65,6 @@ func read(candidates []Candidate, stats Statistics) (*matrix, error) {
 		}
 	}
 	return m, nil
-}
-
-// add reads the terms of one candidate and gives its lengths.
-func (m *matrix) add(terms []byte) (length [classes]int, err error) {
-	v, err := open(terms)
-	if err != nil {
-		return length, err
-	}
-	from := len(m.postings)
-	mine := from
-	m.postings = slices.Grow(m.postings, v.lexemes)
-	var lex lexeme
-	for v.lexemes > 0 {
-		if err := v.next(&lex); err != nil {
-			return length, err
-		}
-		n := &lex.count
-		length[own] += int(n[own])
-		length[previous] += int(n[previous])
-		length[next] += int(n[next])
-		length[around] += int(n[around])
-		m.postings = append(m.postings, posting{lex.hash, uint32(lex.from), *n, uint16(lex.to - lex.from)})
-		if n[own] > 0 { // the memory's own words come first
-			last := len(m.postings) - 1
-			m.postings[mine], m.postings[last] = m.postings[last], m.postings[mine]
-			mine++
-		}
-	}
-	m.ends = append(m.ends, len(m.postings))
-	m.own = append(m.own, mine-from)
-	return length, nil
-}
-
-// words are the postings of a candidate.
-func (m *matrix) words(i int) []posting {
-	from := 0
-	if i > 0 {
-		from = m.ends[i-1]
-	}
-	return m.postings[from:m.ends[i]]
-}
-
-// text is the word of a posting of candidate i.
-func (m *matrix) text(i int, p *posting) []byte {
-	return m.candidates[i].Terms[p.at : int(p.at)+int(p.size)]
 }
 
 // match is a term that a candidate has.
@@ -120,14 +78,13 @@ type match struct {
 func (m *matrix) find(terms []string) []match {
 	t := newTable(terms)
 	m.found = m.found[:0]
-	for i := range m.ends {
-		words := m.words(i)
-		for j := range words {
-			p := &words[j]
+	for i, w := range m.words {
+		for j := range w.postings {
+			p := &w.postings[j]
 			if t.find(p.hash) < 0 {
 				continue
 			}
-			if term := t.exact(p.hash, m.text(i, p)); term >= 0 {
+			if term := t.exact(p.hash, w.text(p)); term >= 0 {
 				m.found = append(m.found, match{int32(i), term, p.count})
 			}
 		}
@@ -139,14 +96,13 @@ func (m *matrix) find(terms []string) []match {
 func (m *matrix) count(terms []string) []int {
 	t := newTable(terms)
 	counts := make([]int, len(terms))
-	for i := range m.ends {
-		words := m.words(i)[:m.own[i]]
-		for j := range words {
-			p := &words[j]
+	for _, w := range m.words {
+		for j := range w.postings[:w.own] {
+			p := &w.postings[j]
 			if t.find(p.hash) < 0 {
 				continue
 			}
-			if term := t.exact(p.hash, m.text(i, p)); term >= 0 {
+			if term := t.exact(p.hash, w.text(p)); term >= 0 {
 				counts[term]++
 			}
 		}

@@ -51,6 +51,8 @@ type Candidate struct {
 	// memory with its speaker and the words of its date, B the memory before it
 	// in its session, C the one after it, D those two away.
 	Terms []byte
+	// Words are the terms, where they have been read before; see [Read].
+	Words *Words
 	// Cosine is the similarity of its vector to the query's, in [-1, 1];
 	// Embedded is false where it has no vector.
 	Cosine   float64

@@ -118,7 +118,7 @@ func (s *scorer) normalise() [][classes]float64 {
 		if w.AfterQuestion != w.Previous && asks(s.candidates[i].Previous) {
 			share[previous] = w.AfterQuestion
 		}
-		for class, length := range s.matrix.lengths[i] {
+		for class, length := range s.matrix.words[i].lengths {
 			norms[i][class] = share[class] / (1 - w.Length + w.Length*float64(length)/s.matrix.mean[class])
 		}
 	}
@@ -183,7 +183,7 @@ func (s *scorer) vectors() []float64 {
 	if s.weights.Vector == 0 {
 		return mixed
 	}
-	at := map[place]int{}
+	at := make(map[place]int, len(s.candidates))
 	for i := range s.candidates {
 		c := &s.candidates[i]
 		if !c.embedded() {

@@ -92,7 +92,7 @@ func (s *scorer) group() (of []int, lengths []int) {
 		}
 		of[i] = n
 		if known <= 0 {
-			lengths[n] += s.matrix.lengths[i][own]
+			lengths[n] += s.matrix.words[i].lengths[own]
 		}
 	}
 	return of, lengths

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -174,29 +175,52 @@ func (s *Service) rank(ctx context.Context, q store.Question, model outbox.Model
 	return found, best, err
 }
 
+// likeness is what two candidates that say the same have in common, as far as
+// that can be told without reading them.
+type likeness struct {
+	source, speaker, session string
+	year, day                int
+	first, last              rune
+}
+
+func likenessOf(c *rank.Candidate) likeness {
+	text := strings.TrimSpace(c.Text)
+	first, _ := utf8.DecodeRuneInString(text)
+	last, _ := utf8.DecodeLastRuneInString(text)
+	return likeness{
+		c.Source, c.Speaker, c.Session, c.OccurredAt.Year(), c.OccurredAt.YearDay(), unicode.ToLower(first), unicode.ToLower(last),
+	}
+}
+
 // collapse takes the best limit hits; one that repeats a better one, word for
 // word from the same source, session and day, is only named there.
 func collapse(hits []rank.Hit, candidates []rank.Candidate, limit int) ([]ranked, error) {
 	best := make([]ranked, 0, min(limit, len(hits)))
-	seen := make(map[string]int, len(hits))
+	alike := make(map[likeness][]int, limit) // places among the best
 	for _, h := range hits {
 		if h.Score <= 0 {
 			break // nothing speaks for it, nor for those after it
 		}
 		c := &candidates[h.Index]
+		l := likenessOf(c)
+		places := alike[l]
+		if len(places) == 0 && len(best) >= limit {
+			continue
+		}
 		id, err := uuid.Parse(c.ID)
 		if err != nil {
 			return nil, fmt.Errorf("a candidate has no id: %w", err)
 		}
-		said := strings.Join([]string{c.Source, c.Speaker, c.Session, c.OccurredAt.Format(time.DateOnly), folded(c.Text)}, "\x00")
-		if i, again := seen[said]; again {
-			if i < len(best) {
-				best[i].duplicates = append(best[i].duplicates, id)
-			}
-			continue
-		}
-		seen[said] = len(seen)
-		if len(best) < limit {
+		again := slices.IndexFunc(places, func(i int) bool {
+			other := candidates[best[i].hit.Index].Text
+			return other == c.Text || folded(other) == folded(c.Text)
+		})
+		switch {
+		case again >= 0:
+			i := places[again]
+			best[i].duplicates = append(best[i].duplicates, id)
+		case len(best) < limit:
+			alike[l] = append(places, len(best))
 			best = append(best, ranked{hit: h, id: id})
 		}
 	}

@@ -145,7 +145,9 @@ func (s *Store) add(ctx context.Context, scope memory.Scope, entries []Entry, ke
 	if err != nil {
 		return nil, err
 	}
-	s.grown(id, len(records))
+	if s.grown(id, len(records)) {
+		_, _ = s.pool.Exec(ctx, query("LearnTables")) // what was stored stays; without it plans are slower
+	}
 	return answers, nil
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -89,6 +90,12 @@ func (s *Store) candidates(ctx context.Context, q Question) (Candidates, error) 
 	sr := search{
 		scope: scope, question: q, model: model, indexed: indexed,
 		wide: n > s.options.Narrow && !q.Rejected, whole: n <= wholeMost,
+	}
+	if sr.whole && !sr.wide && !q.Rejected && s.mirror.most > 0 {
+		found, err := sr.mirrored(ctx, s)
+		if !errors.Is(err, errMoved) {
+			return found, err
+		}
 	}
 	found, err := sr.run(ctx, s)
 	if err == nil && indexed && sr.nearest < nearestMost {
@@ -238,14 +245,21 @@ func (s *Store) sizeOf(ctx context.Context, scope int32) (int64, error) {
 	return n, nil
 }
 
-// grown adds what was just stored to a count.
-func (s *Store) grown(scope int32, n int) {
+// grown adds what was just stored to a count. It is true when so much came that
+// the server should look at its tables.
+func (s *Store) grown(scope int32, n int) (much bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known, ok := s.sizes[scope]; ok {
 		known.n += int64(n)
 		s.sizes[scope] = known
 	}
+	s.added += int64(n)
+	if s.added < s.learnAt {
+		return false
+	}
+	s.learnAt = 4 * s.added
+	return true
 }
 
 // byIndex tells whether the index of a model's vectors is quicker than a look

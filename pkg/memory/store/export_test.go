@@ -11,6 +11,9 @@ import (
 // Latest is the number of the last migration.
 func Latest() int { return latestMigration() }
 
+// Mirrored counts the scopes that are kept at hand.
+func Mirrored(s *Store) int { return len(s.mirror.scopes) }
+
 // QueryNames are the names of all queries.
 func QueryNames() []string {
 	var names []string

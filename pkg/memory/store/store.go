@@ -40,6 +40,9 @@ type Options struct {
 	// LazyEvents lets an answer leave before its retrieval event is on the disk:
 	// a crash of the server may lose the events of the last half second.
 	LazyEvents bool
+	// Mirror bounds the bytes of memories of small scopes that are kept at hand;
+	// 0 is [DefaultMirror], less is none.
+	Mirror int64
 }
 
 // Store is a pool of connections to the database. It is safe for concurrent use.
@@ -47,17 +50,26 @@ type Store struct {
 	pool    *pgxpool.Pool
 	options Options
 	wake    *wake
+	mirror  mirror
 
 	mu     sync.Mutex
 	scopes map[memory.Scope]int32
 	sizes  map[int32]size
+	// added counts what was stored; at learnAt the server looks at its tables.
+	added, learnAt int64
 }
+
+// learnFirst is how many stored memories are worth the first look.
+const learnFirst = 50
 
 // Open connects and checks that the database is migrated and that its walls
 // stand. It does not migrate; see [Migrate].
 func Open(ctx context.Context, options Options) (*Store, error) {
 	if options.Narrow == 0 {
 		options.Narrow = DefaultNarrow
+	}
+	if options.Mirror == 0 {
+		options.Mirror = DefaultMirror
 	}
 	config, err := pgxpool.ParseConfig(options.DSN)
 	if err != nil {
@@ -80,7 +92,8 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, options: options,
-		scopes: map[memory.Scope]int32{}, sizes: map[int32]size{},
+		scopes: map[memory.Scope]int32{}, sizes: map[int32]size{}, learnAt: learnFirst,
+		mirror: mirror{most: options.Mirror, scopes: map[int32]*mirrored{}},
 	}
 	s.wake = newWake(config.ConnConfig)
 	s.wake.tell(s.notify)

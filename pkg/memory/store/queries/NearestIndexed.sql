@@ -1,16 +1,21 @@
 -- As NearestExact.sql, through the index: it may find fewer, and miss some.
 -- $1 scope, $2 to $8 filters, $9 vector of the question, $10 most.
 WITH c AS MATERIALIZED (
-    SELECT m.id
-    FROM embedding_0 e JOIN memories m ON m.scope_id = e.scope_id AND m.id = e.memory_id
-    WHERE e.scope_id = $1 AND m.scope_id = $1
-      AND m.status = 'live' AND (m.validation_status = 'rejected') = $8
-      AND m.sensitivity = ANY ($2::text[])
-      AND (NOT $3 OR m.validation_status = 'verified')
-      AND (NOT $4 OR m.flags = '{}')
-      AND ($5::text[] IS NULL OR m.memory_type = ANY ($5))
-      AND ($6::uuid IS NULL OR m.session_id = $6)
-      AND (m.ttl IS NULL OR m.ttl > $7)
+    -- One after the other by its key, nearest first, until there are enough: a join may be planned to read the scope.
+    SELECT e.memory_id AS id
+    FROM embedding_0 e CROSS JOIN LATERAL (
+        SELECT FROM memories m
+        WHERE m.scope_id = $1 AND m.id = e.memory_id
+          AND m.status = 'live' AND (m.validation_status = 'rejected') = $8
+          AND m.sensitivity = ANY ($2::text[])
+          AND (NOT $3 OR m.validation_status = 'verified')
+          AND (NOT $4 OR m.flags = '{}')
+          AND ($5::text[] IS NULL OR m.memory_type = ANY ($5))
+          AND ($6::uuid IS NULL OR m.session_id = $6)
+          AND (m.ttl IS NULL OR m.ttl > $7)
+        OFFSET 0
+    ) m
+    WHERE e.scope_id = $1
     ORDER BY e.vec <=> $9::halfvec
     LIMIT $10
 )

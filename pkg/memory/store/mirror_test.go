@@ -1,0 +1,127 @@
+package store_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/ryjen/dubnium/pkg/memory"
+	"github.com/ryjen/dubnium/pkg/memory/store"
+	"github.com/ryjen/dubnium/tests/postgres"
+)
+
+// TestMirrorIsTheDatabase holds that a scope that is kept at hand answers as
+// the database does, to the last digit, while other processes change it.
+func TestMirrorIsTheDatabase(t *testing.T) {
+	db := postgres.New(t)
+	ctx := t.Context()
+	writer := db.Open(t, store.Options{})
+	plain := db.Open(t, store.Options{Mirror: -1})
+	mirrored := db.Open(t, store.Options{})
+	// Has room for one scope, so that scopes come and go.
+	crowded := db.Open(t, store.Options{Mirror: 400_000})
+	r := rand.New(rand.NewPCG(11, 12))
+	model := embed(t, writer, "m", 3)
+	scopes := []memory.Scope{scope, "project:other"}
+	questions := map[memory.Scope]func() string{}
+	for i, sc := range scopes {
+		questions[sc] = corpus(t, writer, sc, 120, uint64(i+1))
+	}
+	if _, err := writer.Backfill(ctx, model, 1000); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, writer, model, 3)
+	session := uuid.New()
+	change := func(sc memory.Scope) {
+		all, err := writer.List(ctx, sc, store.List{Statuses: []memory.Status{memory.Live}, Limit: 500})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := func() uuid.UUID { return all[r.IntN(len(all))].ID }
+		switch id := one(); r.IntN(6) {
+		case 0:
+			_, err = writer.Verify(ctx, sc, id, 0)
+		case 1:
+			_, err = writer.Reject(ctx, sc, id, 0, memory.StaleFact)
+		case 2:
+			err = writer.Delete(ctx, sc, id, 0)
+		default:
+			soon := time.Now().Add(time.Hour)
+			add(t, writer, entry("day "+questions[sc](), in(session), func(e *store.Entry) {
+				e.Scope, e.Speaker = sc, "Ann"
+				if r.IntN(2) == 0 {
+					e.TTL, e.OccurredAt, e.Flags = &soon, &soon, []string{"override"}
+				}
+			}))
+			session = uuid.New()
+			if r.IntN(3) > 0 && all[0].SessionID != nil {
+				session = *all[r.IntN(len(all))].SessionID
+			}
+		}
+		if err != nil && !errors.Is(err, memory.ErrConflict) {
+			t.Fatal(err)
+		}
+		drain(t, writer, model, 3)
+	}
+	for range 40 {
+		sc := scopes[r.IntN(len(scopes))]
+		change(sc)
+		q := ask(questions[sc](), func(q *store.Question) {
+			q.Scope, q.Filters.RequireVerified, q.Filters.ExcludeFlagged = sc, r.IntN(4) == 0, r.IntN(3) == 0
+			switch r.IntN(4) {
+			case 0:
+				q.Filters.AllowedSensitivity = []string{"internal", "private"}
+			case 1:
+				q.Filters.MemoryTypes = []memory.Type{memory.Episodic}
+			case 2:
+				q.Filters.SessionID, q.AsOf = &session, time.Now().Add(2*time.Hour)
+			}
+			if r.IntN(8) == 0 {
+				q.Text = "what is it?"
+			}
+			if r.IntN(3) > 0 {
+				q.Vector, q.Model = vector(q.Text, 3), model
+			}
+		})
+		want := candidatesOf(t, plain, q)
+		for name, s := range map[string]*store.Store{"at hand": mirrored, "crowded": crowded} {
+			if diff := cmp.Diff(want, candidatesOf(t, s, q)); diff != "" {
+				t.Fatalf("%s: %s", name, diff)
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		s    *store.Store
+		want int
+	}{"plain": {plain, 0}, "at hand": {mirrored, 2}, "crowded": {crowded, 1}} {
+		if got := store.Mirrored(test.s); got != test.want {
+			t.Errorf("%s keeps %d scopes, want %d", name, got, test.want)
+		}
+	}
+}
+
+// candidatesOf asks twice: the first answer may have to fetch.
+func candidatesOf(t *testing.T, s *store.Store, q store.Question) store.Candidates {
+	t.Helper()
+	first, err := s.Candidates(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Candidates(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []store.Candidates{first, again} {
+		for i := range c.Candidates {
+			c.Candidates[i].Words = nil
+		}
+	}
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Fatalf("asked again: %s", diff)
+	}
+	return first
+}

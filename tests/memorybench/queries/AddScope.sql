@@ -1,0 +1,1 @@
+INSERT INTO scopes (path) VALUES ($1) RETURNING id

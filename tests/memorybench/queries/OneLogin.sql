@@ -1,0 +1,1 @@
+GRANT dubnium_memory TO dubnium_memory_owner

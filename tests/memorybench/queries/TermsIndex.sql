@@ -1,0 +1,1 @@
+SELECT pg_get_indexdef('memories_terms'::regclass)
