@@ -34,6 +34,9 @@ type Holder struct {
 	// Display tells that it is of a desktop: a compositor, a session, a login
 	// screen or the login path.
 	Display bool `json:"display"`
+	// Elsewhere tells that it holds nothing but cards of other makers, one of
+	// which has the display (hardware.displayGpu is absent).
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Outlived says what the process has outlived: a session that is gone or
 	// closing, its user's last session at a seat, a display manager that is
 	// stopped. It is "" for one that is where it belongs.

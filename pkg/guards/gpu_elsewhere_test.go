@@ -1,7 +1,6 @@
 package guards
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,16 +13,8 @@ import (
 // hybrid gives a machine an Intel card, which is card0, and one of NVIDIA,
 // which is card1.
 func hybrid(h *hosts.Host) {
-	for _, c := range []struct{ pci, vendor, minor string }{{"0000:00:02.0", "0x8086", "0"}, {"0000:01:00.0", "0x10de", "1"}} {
-		device := "sys/devices/pci0000:00/" + c.pci
-		card := "sys/class/drm/card" + c.minor
-		h.Write(device+"/class", "0x030000\n")
-		h.Write(device+"/vendor", c.vendor+"\n")
-		h.Write(card+"/dev", "226:"+c.minor+"\n")
-		must(os.Symlink("../../../"+strings.TrimPrefix(device, "sys/"), h.Root().Path(card, "device")))
-		must(os.MkdirAll(h.Root().Path("sys/bus/pci/devices"), 0o755))
-		must(os.Symlink("../../../"+strings.TrimPrefix(device, "sys/"), h.Root().Path("sys/bus/pci/devices", c.pci)))
-	}
+	h.AddCard("0000:00:02.0", "0x8086", "0")
+	h.AddCard("0000:01:00.0", "0x10de", "1")
 }
 
 // Where the profile says that no NVIDIA GPU has the display, a card of another

@@ -35,7 +35,7 @@ func (c *classifier) compute() {
 	}
 	c.stale()
 	for _, h := range c.ev.GPU.Value.Holders {
-		if !h.Display {
+		if !h.Display || h.Elsewhere && h.Outlived == "" {
 			continue
 		}
 		c.require(false, GPUsReleased, "%s (pid %d) in %s holds %s", h.Comm, h.PID, h.Place, h.Devices)

@@ -64,6 +64,9 @@ func cards(ctx context.Context, root hostfs.Root, cfg config.Config, a collect.A
 		return g, err
 	}
 	g.Holders = living.Holders(scan)
+	for i, h := range scan.Holders {
+		g.Holders[i].Elsewhere = collect.Elsewhere(cfg.Hardware, found, h)
+	}
 	if scope == evidence.LeftBehind {
 		g.Holders = slices.DeleteFunc(g.Holders, func(h evidence.Holder) bool { return h.Outlived == "" })
 		return g, collect.Gap(scan)

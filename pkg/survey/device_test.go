@@ -254,6 +254,39 @@ func TestHoldersAreNamed(t *testing.T) {
 	}
 }
 
+// TestAnotherCardHasTheDisplay holds that, where the profile gives no NVIDIA GPU
+// to the display, compute is not degraded by who holds another card.
+func TestAnotherCardHasTheDisplay(t *testing.T) {
+	hybrid := config.Default().Hardware
+	hybrid.PresentGPUs, hybrid.ComputeGPUs = []int{0}, []int{0}
+	first := 0
+	for name, tt := range map[string]struct {
+		held   string // by blender, in compute
+		change func(*config.Hardware)
+		want   mode.State
+	}{
+		"another card":             {"226:0", func(*config.Hardware) {}, mode.StateCompute},
+		"an NVIDIA GPU":            {"226:1", func(*config.Hardware) {}, mode.DegradedCompute},
+		"the display's GPU":        {"226:0", func(c *config.Hardware) { c.DisplayGPU = &first }, mode.DegradedCompute},
+		"nothing is known of GPUs": {"226:0", func(c *config.Hardware) { c.PresentGPUs, c.ComputeGPUs = nil, nil }, mode.DegradedCompute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := hosts.Start(t, "compute-display-holder")
+			h.AddCard("0000:00:02.0", "0x8086", "0")
+			h.AddCard("0000:01:00.0", "0x10de", "1")
+			h.Write("devices.table", "/proc/2044/fd/12 "+tt.held+"\n")
+			cfg := config.Default()
+			cfg.Hardware = hybrid
+			tt.change(&cfg.Hardware)
+			o := Observe(t.Context(), h.Root(), cfg, 0)
+			if o.State != tt.want || len(o.Signals.GPU.Value.Holders) == 0 {
+				t.Errorf("%s, want %s: %+v %+v", o.State, tt.want, o.Conflicts, o.Signals.GPU)
+			}
+		})
+	}
+}
+
 // lookAt makes this test binary print one observation of the machine whose root
 // it names, instead of running tests.
 const lookAt = "DUBNIUM_TEST_LOOK_AT"
