@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -77,6 +78,7 @@ type MemoryEmbeddings struct {
 	Batch          int
 	Concurrency    int
 	Timeout        Duration
+	Metrics        string // where embed-worker answers GET /metrics; empty: nowhere
 }
 
 // MemoryArtifacts is where evidence is kept, by content.
@@ -124,6 +126,7 @@ func memoryKeys() []definition {
 		{path: "memory.embeddings.batch", at: func(c *Config) any { return &c.Memory.Embeddings.Batch }, min: 1, max: 2048, example: "16", doc: "How many texts one request to the provider holds."},
 		{path: "memory.embeddings.concurrency", at: func(c *Config) any { return &c.Memory.Embeddings.Concurrency }, min: 1, max: 64, example: "8", doc: "How many requests to the provider are under way at a time."},
 		{path: "memory.embeddings.timeout", at: func(c *Config) any { return &c.Memory.Embeddings.Timeout }, example: `"2m"`, doc: "Bounds one request to the provider."},
+		{path: "memory.embeddings.metrics", at: func(c *Config) any { return &c.Memory.Embeddings.Metrics }, empty: true, check: wrongLocalAddress, allowed: "an address of this machine and a port", example: `"127.0.0.1:8092"`, doc: "Where embed-worker answers GET /metrics, in Prometheus' text format. Each worker of a machine needs a port of its own (embed-worker --metrics). Empty answers nowhere. The figures of the worker that is part of the memory service are among its own."},
 		{path: "memory.artifacts.directory", at: func(c *Config) any { return &c.Memory.Artifacts.Directory }, check: wrongPath, allowed: "an absolute path", example: `"/srv/memory/artifacts"`, doc: "The folder of the artifacts: one file a content, named by its SHA-256."},
 		{path: "memory.artifacts.maxSize", at: func(c *Config) any { return &c.Memory.Artifacts.MaxSize }, example: `"2GiB"`, doc: "The largest artifact that is taken."},
 	}
@@ -134,6 +137,13 @@ func wrongLoopback(s string) string {
 		return ""
 	}
 	return "is not this machine alone; write 127.0.0.1, and let other machines reach it through a tunnel with its own authentication"
+}
+
+func wrongLocalAddress(s string) string {
+	if at, err := netip.ParseAddrPort(s); err != nil || !at.Addr().IsLoopback() || at.Port() == 0 {
+		return "is no address of this machine alone with a port; write one such as 127.0.0.1:8092"
+	}
+	return ""
 }
 
 func wrongDSN(s string) string {

@@ -14,12 +14,16 @@ var (
 	ErrVersion = errors.New("it has changed since it was read: read it again")
 	// ErrConflict is a request that contradicts what is stored.
 	ErrConflict = errors.New("it contradicts what is stored")
+	// ErrSame is a memory that was to take its own place.
+	ErrSame = fmt.Errorf("it is what the memory says already: %w", ErrConflict)
 	// ErrIncomplete is a switch to an embedding model that is still being built.
 	ErrIncomplete = errors.New("some memories have no vector of this model yet: wait for the workers (ai-memory queue), or switch early")
 	// ErrKeyReused is an idempotency key that came with another request before.
 	ErrKeyReused = fmt.Errorf("the idempotency key was used for another request: %w", ErrConflict)
 	// ErrTooLarge is content beyond the bound that is configured.
 	ErrTooLarge = errors.New("it is larger than this service takes")
+	// ErrDamaged is content that is not what was stored.
+	ErrDamaged = errors.New("the content on the disk is not what was stored: put the file back from a copy, or send the content again")
 	// ErrUnavailable is a database that does not answer.
 	ErrUnavailable = errors.New("the database does not answer")
 )

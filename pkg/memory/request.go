@@ -107,7 +107,8 @@ type Hit struct {
 	// Rank counts from 1.
 	Rank  int     `json:"rank"`
 	Score float64 `json:"score"`
-	// Parts explains the score, one number a part.
+	// Parts explains the score, one number a part: those of [Summands] are added,
+	// the others multiply their sum, and answer is added to that.
 	Parts map[string]float64 `json:"parts"`
 	// Shortened is true when the token budget cut the text.
 	Shortened bool `json:"shortened,omitempty"`

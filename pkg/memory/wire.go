@@ -258,6 +258,13 @@ type NewModel struct {
 	Weight         float64 `json:"weight,omitempty"`
 }
 
+// Summands are the parts of a score that are added, PartAnswer the one that is
+// added last, to the product of their sum with all other parts.
+var Summands = []string{"lexical", "feedback", "vector", "session"}
+
+// PartAnswer is the share of the question that a memory follows.
+const PartAnswer = "answer"
+
 // Failure is the body of every answer that is no success.
 type Failure struct {
 	Error FailureBody `json:"error"`
@@ -267,7 +274,7 @@ type Failure struct {
 type FailureBody struct {
 	// Code is a stable word: invalid, not-found, version, precondition-required,
 	// conflict, incomplete, too-large, unsupported-media-type, malformed, not-acceptable,
-	// idempotency-mismatch, unavailable, internal.
+	// idempotency-mismatch, unavailable, damaged, internal.
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	// Fields lists what is wrong with the request, when the code is invalid.

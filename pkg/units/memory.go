@@ -66,23 +66,27 @@ func memoryAPISocket(cfg config.Config) Unit {
 	}
 }
 
-// needs are the units of others that the service and its workers want before
-// them.
+// memoryNeeds are the units of others that the service and its workers need
+// before them. Redis is wanted and no more: without it the work goes on from
+// the database, and what stops it must not stop the memories.
 func memoryNeeds(cfg config.Config, ours ...string) []entry {
-	var want names
-	for _, unit := range []string{cfg.Memory.Database.Unit, cfg.Memory.Redis.Unit} {
-		if unit != "" {
-			want = append(want, unit)
-		}
+	var need names
+	if unit := cfg.Memory.Database.Unit; unit != "" {
+		need = append(need, unit, memoryDatabase)
 	}
-	if cfg.Memory.Database.Unit != "" {
-		want = append(want, memoryDatabase)
+	need = append(need, ours...)
+	var entries []entry
+	if len(need) > 0 {
+		entries = append(entries, set("Requires", need))
 	}
-	want = append(want, ours...)
-	if len(want) == 0 {
-		return nil
+	if unit := cfg.Memory.Redis.Unit; unit != "" {
+		entries = append(entries, set("Wants", names{unit}, "Without Redis the work goes on from the database."))
+		need = append(need, unit)
 	}
-	return []entry{set("Requires", want), set("After", want)}
+	if len(need) > 0 {
+		entries = append(entries, set("After", need))
+	}
+	return entries
 }
 
 // memoryBox is the sandbox of the service, its private database and its

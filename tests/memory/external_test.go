@@ -106,6 +106,16 @@ func TestExternal(t *testing.T) {
 		b.must("", "systemctl", "start", "valkey-server.service")
 		stored(t, b, "When the queue is back", 20)
 		embedded(t, b)
+		// An administrator stops it.
+		api := b.pid(service)
+		b.must("", "systemctl", "stop", "valkey-server.service")
+		stored(t, b, "While the queue is stopped", 5)
+		embedded(t, b)
+		if now := b.pid(service); now != api {
+			t.Errorf("the service was process %d, is %d", api, now)
+		}
+		b.is(worker, "active")
+		b.must("", "systemctl", "start", "valkey-server.service")
 	})
 
 	t.Run("a restart of the database restarts what needs it", func(t *testing.T) {

@@ -114,7 +114,7 @@ func TestService(t *testing.T) {
 			}
 			return nil
 		})
-		if log := b.Journal("--unit=" + expiry); !strings.Contains(log, "1 removed that had expired by") {
+		if log := b.Journal("--unit=" + expiry); !strings.Contains(log, "1 marked as expired by") {
 			t.Errorf("it says %s", log)
 		}
 		if m, err := b.client().Memory(t.Context(), project, stored.ID); err != nil || m.Status != memory.Expired {

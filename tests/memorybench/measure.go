@@ -70,3 +70,23 @@ func drive(ctx context.Context, clients int, span time.Duration, do operation) (
 	group.Wait()
 	return summarise(all, time.Since(begin)), errors.Join(failed...)
 }
+
+// way is one way to ask.
+type way struct {
+	name string
+	do   operation
+}
+
+// once does the first n operations of one client, each once.
+func once(ctx context.Context, n int, do operation) (figures, error) {
+	times := make([]time.Duration, n)
+	begin := time.Now()
+	for i := range times {
+		at := time.Now()
+		if err := do(ctx, 0, i); err != nil {
+			return figures{}, err
+		}
+		times[i] = time.Since(at)
+	}
+	return summarise(times, time.Since(begin)), nil
+}

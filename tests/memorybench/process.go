@@ -10,8 +10,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ryjen/dubnium/pkg/hostfs"
 )
 
 // process is a server that was started for the measurement.
@@ -20,6 +24,8 @@ type process struct {
 	said *tail
 	// took is how long it was until it answered.
 	took time.Duration
+	// most is the most memory that it had resident when it was stopped, in KiB.
+	most int
 	http *http.Client
 	done chan struct{}
 }
@@ -72,6 +78,9 @@ const stopWithin = 20 * time.Second
 
 // stop ends a server and its children.
 func (p *process) stop() error {
+	if p.most == 0 {
+		p.most = resident(p.cmd.Process.Pid)
+	}
 	_ = syscall.Kill(p.cmd.Process.Pid, syscall.SIGTERM) // it may have ended
 	select {
 	case <-p.done:
@@ -84,10 +93,21 @@ func (p *process) stop() error {
 	}
 }
 
-// peak is the most memory that an ended server had resident, in MiB.
-func (p *process) peak() float64 {
-	if usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return float64(usage.Maxrss) / 1024
+// peak is the most memory that a stopped server had resident, in MiB.
+func (p *process) peak() float64 { return float64(p.most) / 1024 }
+
+// resident reads VmHWM of proc_pid_status(5), in KiB. What getrusage(2) tells of
+// an ended child is not less than what its parent had when it was made.
+func resident(pid int) int {
+	text, err := hostfs.Root("").ReadLimited(fmt.Sprintf("/proc/%d/status", pid), 64<<10)
+	if err != nil {
+		return 0 // it has ended by itself, which its caller will tell
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
+			return n
+		}
 	}
 	return 0
 }

@@ -258,6 +258,25 @@ func (s *scale) retrieval(ctx context.Context, kind string, db *store.Store, api
 		rows = s.size / 2
 	}
 	fmt.Fprintf(s.out, "\n%s scopes of %d\n", kind, rows)
+	candidates := func(ctx context.Context, client, n int) error {
+		q := all[(client*7+n)%len(all)]
+		_, err := db.Candidates(ctx, store.Question{
+			Scope: q.scope, Text: q.text, Filters: memory.Filters{AllowedSensitivity: []string{memory.DefaultSensitivity}}, AsOf: time.Now(),
+		})
+		return err
+	}
+	// Each way begins warm: what a first question takes is told apart.
+	ways := []way{{"candidates", candidates}, {"memory-api", post(api, "/memory/retrieve")}}
+	if peer != nil {
+		ways = append(ways, way{"peer", post(peer, "/lookup")})
+	}
+	for _, w := range ways {
+		first, err := once(ctx, len(all), w.do)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out, "the first time, %s: p50 %.2f ms, p95 %.2f ms\n", w.name, ms(first.p50), ms(first.p95))
+	}
 	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "way\tclients\tp50\tp95\tp99\ta second\tp50 against by hand\trate against the peer")
 	for _, clients := range s.clients {
@@ -273,13 +292,7 @@ func (s *scale) retrieval(ctx context.Context, kind string, db *store.Store, api
 			fmt.Fprintln(t)
 		}
 		row("by hand", byHand, nil)
-		found, err := drive(ctx, clients, s.span, func(ctx context.Context, client, n int) error {
-			q := all[(client*7+n)%len(all)]
-			_, err := db.Candidates(ctx, store.Question{
-				Scope: q.scope, Text: q.text, Filters: memory.Filters{AllowedSensitivity: []string{memory.DefaultSensitivity}}, AsOf: time.Now(),
-			})
-			return err
-		})
+		found, err := drive(ctx, clients, s.span, candidates)
 		if err != nil {
 			return err
 		}

@@ -139,7 +139,7 @@ complete -c ai-memory -n '__ai_memory_below delete' -l scope -r -f -d 'Work in S
 complete -c ai-memory -n '__ai_memory_below delete' -l if-version -r -f -d 'Change it only while its version is N'
 complete -c ai-memory -n '__ai_memory_below expire' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c ai-memory -n '__ai_memory_below expire' -l json -d 'Print the result as JSON; short for --format=json'
-complete -c ai-memory -n '__ai_memory_below expire' -l now -r -f -d 'Remove what has expired by TIME (default the present)'
+complete -c ai-memory -n '__ai_memory_below expire' -l now -r -f -d 'Mark what has expired by TIME (default the present)'
 complete -c ai-memory -n '__ai_memory_below expire' -l scope -r -f -d 'Only in SCOPE (default all)'
 complete -c ai-memory -n '__ai_memory_below events' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c ai-memory -n '__ai_memory_below events' -l json -d 'Print the result as JSON; short for --format=json'

@@ -174,7 +174,7 @@ func (c *deleteCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 
 type expireCmd struct {
 	output `embed:""`
-	Now    string       `name:"now" placeholder:"TIME" help:"Remove what has expired by TIME (default the present)."`
+	Now    string       `name:"now" placeholder:"TIME" help:"Mark what has expired by TIME (default the present)."`
 	Scope  memory.Scope `name:"scope" placeholder:"SCOPE" help:"Only in SCOPE (default all)."`
 }
 
@@ -187,7 +187,7 @@ func (c *expireCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 	return run(env, m, c.output, func(s *client.Client) (memory.Expiry, error) {
 		return s.Expire(ctx, memory.Expire{Now: now, Scope: c.Scope})
 	}, func(w io.Writer, e memory.Expiry) error {
-		_, err := fmt.Fprintf(w, "%d removed that had expired by %s\n", e.Expired, when(e.Now))
+		_, err := fmt.Fprintf(w, "%d marked as expired by %s\n", e.Expired, when(e.Now))
 		return err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -114,25 +115,35 @@ func (a asking) hits(env *cli.Env) func(io.Writer, memory.Retrieved) error {
 	}
 }
 
-// parts writes the explanation of a score, the largest first.
+// parts writes how the parts of a score make it, such as
+// (lexical 0.800 + vector 0.150) * recency 1.050 + answer 0.100.
 func parts(p map[string]float64) string {
-	names := make([]string, 0, len(p))
-	for name := range p {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if p[a] != p[b] {
-			if p[a] > p[b] {
-				return -1
-			}
-			return 1
+	part := func(name string) string { return fmt.Sprintf("%s %.3f", name, p[name]) }
+	var added, factors []string
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		switch {
+		case slices.Contains(memory.Summands, name):
+		case name != memory.PartAnswer:
+			factors = append(factors, part(name))
 		}
-		return strings.Compare(a, b)
-	})
-	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %.3f", name, p[name])
 	}
-	return strings.Join(names, ", ")
+	for _, name := range memory.Summands {
+		if _, ok := p[name]; ok {
+			added = append(added, part(name))
+		}
+	}
+	text := strings.Join(added, " + ")
+	if len(added) > 1 && len(factors) > 0 {
+		text = "(" + text + ")"
+	}
+	if len(added) == 0 {
+		text = "0"
+	}
+	text = strings.Join(append([]string{text}, factors...), " * ")
+	if _, ok := p[memory.PartAnswer]; ok {
+		text += " + " + part(memory.PartAnswer)
+	}
+	return text
 }
 
 type eventsCmd struct {

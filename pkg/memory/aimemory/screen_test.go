@@ -118,7 +118,8 @@ func TestScreens(t *testing.T) {
 		ReturnedMemoryIDs: []uuid.UUID{someID}, Caller: memory.Caller{Known: true, UID: 1000},
 		Metadata: memory.Filters{Requester: &memory.Requester{ActorType: "agent", ActorID: "reviewer"}},
 	}
-	parts := map[string]float64{"lexical": 1, "vector": 0.5, "feedback": 0.25, "session": 0.125, "recency": 1.05, "importance": 1, "confidence": 1, "authority": 1}
+	parts := map[string]float64{"lexical": 1, "vector": 0.5, "feedback": 0.25, "session": 0.125, "recency": 1.05, "importance": 1, "confidence": 1, "authority": 1, "answer": 0.1}
+	explained := "(lexical 1.000 + feedback 0.250 + vector 0.500 + session 0.125) * authority 1.000 * confidence 1.000 * importance 1.000 * recency 1.050 + answer 0.100"
 	scope := []string{"--scope", "project:dubnium"}
 	for name, c := range map[string]struct {
 		doc  any
@@ -127,9 +128,9 @@ func TestScreens(t *testing.T) {
 	}{
 		"list":      {memory.Page[memory.Memory]{Items: []memory.Memory{m}, Next: "next"}, append([]string{"list"}, scope...), []string{"superseded: A statement", "--cursor next", text}},
 		"get":       {m, append([]string{"get", someID.String()}, scope...), []string{"superseded", "role-marker", text}},
-		"retrieve":  {memory.Retrieved{Memories: []memory.Hit{{Memory: m, Rank: 1, Score: 1.2, Parts: parts}}, Event: event}, append([]string{"retrieve", "--query", "q", "--explain"}, scope...), []string{"flagged: override-phrase", "Ann", "from operator", "lexical 1.000", text}},
+		"retrieve":  {memory.Retrieved{Memories: []memory.Hit{{Memory: m, Rank: 1, Score: 1.2, Parts: parts}}, Event: event}, append([]string{"retrieve", "--query", "q", "--explain"}, scope...), []string{"flagged: override-phrase", "Ann", "from operator", explained, text}},
 		"events":    {memory.Page[memory.RetrievalEvent]{Items: []memory.RetrievalEvent{event}}, []string{"events"}, []string{"uid 1000", "agent reviewer", "project:dubnium", text}},
-		"event":     {memory.EventHits{RetrievalEvent: event, Hits: []memory.EventHit{{Rank: 1, MemoryID: someID, MemoryVersion: 3, Score: 1.2, Parts: parts}}}, append([]string{"events", someID.String()}, scope...), []string{"importance 1.000"}},
+		"event":     {memory.EventHits{RetrievalEvent: event, Hits: []memory.EventHit{{Rank: 1, MemoryID: someID, MemoryVersion: 3, Score: 1.2, Parts: parts}}}, append([]string{"events", someID.String()}, scope...), []string{explained}},
 		"replay":    {memory.Replay{EventID: someID, Differences: []memory.Difference{{MemoryID: someID, Was: 1, Why: "deleted", Message: text}}, Notes: []string{"the model is another one"}}, append([]string{"replay", someID.String()}, scope...), []string{"deleted: A statement", "another one", text}},
 		"sessions":  {memory.Page[memory.Session]{Items: []memory.Session{{ID: someID, CreatedAt: someTime, EndedAt: &someTime, Title: text, Memories: 12}}}, append([]string{"sessions", "list"}, scope...), []string{"(12 memories)", text}},
 		"tasks":     {memory.Page[memory.Task]{Items: []memory.Task{{ID: someID, Status: "running", UpdatedAt: someTime, Version: 12, Title: text}}}, append([]string{"tasks", "list"}, scope...), []string{"running", text}},

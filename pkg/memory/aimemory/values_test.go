@@ -1,6 +1,7 @@
 package aimemory
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -60,5 +61,19 @@ func TestFill(t *testing.T) {
 	}
 	if got := fill(memory.Draft{}, memory.Draft{}); got.Source != "operator" || got.MemoryType != memory.Episodic {
 		t.Errorf("the defaults are %+v", got)
+	}
+}
+
+func TestParts(t *testing.T) {
+	for want, p := range map[string]map[string]float64{
+		"lexical 1.000":                                {"lexical": 1},
+		"lexical 1.000 * recency 1.050":                {"lexical": 1, "recency": 1.05},
+		"lexical 1.000 + vector 0.500":                 {"vector": 0.5, "lexical": 1},
+		"(lexical 1.000 + vector 0.500) * speaker 1.2": {"vector": 0.5, "lexical": 1, "speaker": 1.2},
+		"0 + answer 0.300":                             {"answer": 0.3},
+	} {
+		if got := parts(p); !strings.HasPrefix(got, want) {
+			t.Errorf("%v: %s, want %s", p, got, want)
+		}
 	}
 }

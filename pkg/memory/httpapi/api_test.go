@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,20 +30,28 @@ type site struct {
 	url string
 	log *bytes.Buffer
 	svc *service.Service
+	// artifacts is the folder of their contents.
+	artifacts string
 }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	folder, err := service.NewFolder(t.TempDir(), 1<<20)
+	return newSiteOn(t, postgres.New(t).Open(t, store.Options{}))
+}
+
+func newSiteOn(t testing.TB, db *store.Store) *site {
+	t.Helper()
+	artifacts := t.TempDir()
+	folder, err := service.NewFolder(artifacts, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	meters := httpapi.NewMeters()
-	svc, err := service.New(postgres.New(t).Open(t, store.Options{}), folder, service.Options{Observe: meters.Retrieval})
+	svc, err := service.New(db, folder, service.Options{Observe: meters.Retrieval})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, log: new(bytes.Buffer), svc: svc}
+	s := &site{t: t, log: new(bytes.Buffer), svc: svc, artifacts: artifacts}
 	api := httpapi.New(svc, httpapi.Options{Log: slog.New(slog.NewTextHandler(s.log, nil)), Meters: meters, Version: "1.2.3", MaxUpload: 1 << 20})
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
@@ -242,6 +252,9 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("content type %q: %d %s", body, a.status, a.body)
 		}
 	}
+	if a := s.do("POST", "/memory/store", strings.Repeat(" ", 2<<20)); a.status != http.StatusRequestEntityTooLarge || !strings.Contains(a.body, "larger than 1 MiB") {
+		t.Errorf("oversize: %d %s", a.status, a.body)
+	}
 	if a := s.do("POST", "/memory/store", good, "Content-Encoding", "gzip"); a.status != http.StatusUnsupportedMediaType {
 		t.Errorf("content encoding: %d %s", a.status, a.body)
 	}
@@ -407,13 +420,23 @@ func TestArtifactsAndTransfer(t *testing.T) {
 	if a := s.do("POST", "/memory/artifacts?scope=project:dubnium&sha256="+strings.Repeat("0", 64), "x", "Content-Type", "text/plain"); a.status != 422 {
 		t.Errorf("another digest: %d %s", a.status, a.body)
 	}
-	if a := s.do("POST", "/memory/artifacts?scope=project:dubnium", strings.Repeat("x", 2<<20), "Content-Type", "text/plain"); a.status != 413 {
+	if a := s.do("POST", "/memory/artifacts?scope=project:dubnium", strings.Repeat("x", 2<<20), "Content-Type", "text/plain"); a.status != 413 || !strings.Contains(a.body, "larger than 1 MiB, the most that memory.artifacts.maxSize allows") {
 		t.Errorf("too large: %d %s", a.status, a.body)
 	}
 	s.store(strings.Replace(good, `"scope"`, `"artifact_refs":["`+artifact.ID.String()+`"],"scope"`, 1))
 	got := into[memory.Retrieved](t, s.do("POST", "/memory/retrieve", `{"query":"nightly build","scope":"project:dubnium"}`))
 	if len(got.Event.ReturnedArtifactIDs) != 1 || len(got.Memories) != 1 || len(got.Memories[0].Artifacts) != 1 {
 		t.Errorf("retrieved %+v", got)
+	}
+	stored := filepath.Join(s.artifacts, artifact.SHA256[:2], artifact.SHA256)
+	if err := os.WriteFile(stored, []byte("<script>alert(2)</script>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.do("GET", "/memory/artifacts/"+artifact.ID.String()+"/content?scope=project:dubnium", ""); a.status != 500 || into[memory.Failure](t, a).Error.Code != "damaged" {
+		t.Errorf("content that was changed on the disk: %d %s", a.status, a.body)
+	}
+	if a := s.do("POST", "/memory/artifacts?scope=project:dubnium", content.body, "Content-Type", "text/plain"); a.status != 201 {
+		t.Errorf("the same content again: %d %s", a.status, a.body)
 	}
 	out := s.do("GET", "/memory/export?scope=project:dubnium", "")
 	if out.status != 200 || out.header.Get("Content-Type") != "application/x-ndjson" || strings.Count(out.body, "\n") != 5 {

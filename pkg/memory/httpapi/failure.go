@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/ryjen/dubnium/pkg/memory"
@@ -64,8 +65,13 @@ func (a *API) failure(r *http.Request, err error) (int, memory.FailureBody) {
 			status, code = http.StatusBadRequest, "malformed"
 		}
 		return status, memory.FailureBody{Code: code, Message: "the request has faults", Fields: invalid}
-	case errors.As(err, &tooLong), errors.Is(err, memory.ErrTooLarge):
-		return http.StatusRequestEntityTooLarge, memory.FailureBody{Code: "too-large", Message: "the body is larger than the service takes"}
+	case errors.Is(err, memory.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge, memory.FailureBody{Code: "too-large", Message: fmt.Sprintf("the content is larger than %s, the most that memory.artifacts.maxSize allows", size(a.maxUp))}
+	case errors.As(err, &tooLong):
+		return http.StatusRequestEntityTooLarge, memory.FailureBody{Code: "too-large", Message: fmt.Sprintf("the body is larger than %s, the most that this path takes: send less at a time", size(tooLong.Limit))}
+	case errors.Is(err, memory.ErrDamaged):
+		a.log.Error("an artifact is damaged", "path", r.Pattern, "error", redacted(err))
+		return http.StatusInternalServerError, memory.FailureBody{Code: "damaged", Message: memory.ErrDamaged.Error()}
 	case errors.Is(err, memory.ErrNotFound):
 		return http.StatusNotFound, memory.FailureBody{Code: "not-found", Message: memory.ErrNotFound.Error()}
 	case errors.Is(err, memory.ErrVersion):
@@ -88,4 +94,15 @@ func (a *API) failure(r *http.Request, err error) (int, memory.FailureBody) {
 	}
 	a.log.Error("a request failed", "path", r.Pattern, "error", redacted(err))
 	return errFault.status, memory.FailureBody{Code: errFault.code, Message: errFault.message}
+}
+
+// size is a number of bytes in the largest unit that holds it whole.
+func size(n int64) string {
+	for _, unit := range []string{"bytes", "KiB", "MiB"} {
+		if n%1024 != 0 || n == 0 {
+			return fmt.Sprintf("%d %s", n, unit)
+		}
+		n /= 1024
+	}
+	return fmt.Sprintf("%d GiB", n)
 }

@@ -116,6 +116,10 @@ func (a *API) artifacts() {
 		artifact, err := s.NewArtifact(r.Context(), memory.Artifact{
 			Scope: q.Scope, ArtifactType: q.Text["artifact_type"], Name: q.Text["name"], Sensitivity: q.Text["sensitivity"], SHA256: q.Text["sha256"], MediaType: kind,
 		}, http.MaxBytesReader(w, r.Body, a.maxUp))
+		var tooLong *http.MaxBytesError
+		if errors.As(err, &tooLong) {
+			return memory.ErrTooLarge
+		}
 		if err != nil {
 			return err
 		}

@@ -63,12 +63,10 @@ func (f *Folder) Put(r io.Reader) (digest string, size int64, err error) {
 	return digest, size, f.place(tmp, digest)
 }
 
-// place gives a written file its name, unless there is one already.
+// place gives a written file its name. One that is there already is replaced:
+// it is the same, or was damaged.
 func (f *Folder) place(tmp *os.File, digest string) error {
 	to := f.file(digest)
-	if _, err := os.Stat(to); err == nil {
-		return os.Remove(tmp.Name())
-	}
 	dir := filepath.Dir(to)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("store an artifact: %w", err)
@@ -87,7 +85,8 @@ func syncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Open gives a content, which has to be closed.
+// Open gives a content, which has to be closed. It is read once before, so that
+// nothing is given that was not stored.
 func (f *Folder) Open(digest string) (io.ReadCloser, error) {
 	if !isDigest(digest) {
 		return nil, memory.ErrNotFound
@@ -99,7 +98,23 @@ func (f *Folder) Open(digest string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read an artifact: %w", err)
 	}
+	if err := verify(file, digest); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the artifact %s: %w", digest, err), file.Close())
+	}
 	return file, nil
+}
+
+// verify reads a file, which must have the digest, and goes back to its start.
+func verify(file io.ReadSeeker, digest string) error {
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return err
+	}
+	if hex.EncodeToString(h.Sum(nil)) != digest {
+		return memory.ErrDamaged
+	}
+	_, err := file.Seek(0, io.SeekStart)
+	return err
 }
 
 func (f *Folder) file(digest string) string { return filepath.Join(f.path, digest[:2], digest) }

@@ -51,6 +51,20 @@ func TestFolder(t *testing.T) {
 			t.Errorf("%v for %q", err, name)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, want[:2], want), []byte("c0ntent"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Open(want); !errors.Is(err, memory.ErrDamaged) {
+		t.Errorf("%v for a file that was changed", err)
+	}
+	if _, _, err := f.Put(strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	mended, err := f.Open(want)
+	if err != nil {
+		t.Fatalf("after the content was sent again: %v", err)
+	}
+	defer mended.Close()
 	files := 0
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {

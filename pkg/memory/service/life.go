@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,9 +107,8 @@ func (s *Service) Promote(ctx context.Context, scope memory.Scope, id uuid.UUID,
 		func(version int) (memory.Memory, error) { return s.store.Promote(ctx, scope, id, version, to) })
 }
 
-// Supersede stores a draft in the place of a live memory of the same scope.
-// Should the service end between the two, both are there, and the same request
-// does the rest: a memory is stored once.
+// Supersede stores a draft in the place of a live memory of the same scope: both
+// happen, or neither.
 func (s *Service) Supersede(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, d memory.Draft) (memory.Superseding, error) {
 	if d.Scope != scope {
 		return memory.Superseding{}, memory.FieldErrorf("scope", "not-one-of", "is another scope than that of the memory: nothing moves from one to another")
@@ -117,22 +117,20 @@ func (s *Service) Supersede(ctx context.Context, scope memory.Scope, id uuid.UUI
 	if err != nil {
 		return memory.Superseding{}, err
 	}
-	var stored []memory.Stored
+	var stored memory.Stored
 	_, err = s.decided(ctx, scope, id, version,
 		func(m memory.Memory) error { return live(m, "superseded") },
-		func(version int) (memory.Memory, error) {
-			if stored, err = s.store.Add(ctx, scope, []store.Entry{e}, nil); err != nil {
-				return memory.Memory{}, err
-			}
-			if stored[0].ID == id {
-				return memory.Memory{}, memory.FieldErrorf("summary", "not-another", "is what the memory says already")
-			}
-			return s.store.Supersede(ctx, scope, id, version, stored[0].ID)
+		func(version int) (_ memory.Memory, err error) {
+			stored, err = s.store.Supersede(ctx, scope, id, version, e)
+			return memory.Memory{}, err
 		})
+	if errors.Is(err, memory.ErrSame) {
+		err = memory.FieldErrorf("summary", "not-another", "is what the memory says already")
+	}
 	if err != nil {
 		return memory.Superseding{}, err
 	}
-	return memory.Superseding{Stored: stored[0], Superseded: id}, nil
+	return memory.Superseding{Stored: stored, Superseded: id}, nil
 }
 
 // Delete removes a memory with its text, vectors and index entries. Version 0

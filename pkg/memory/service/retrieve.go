@@ -212,8 +212,7 @@ func collapse(hits []rank.Hit, candidates []rank.Candidate, limit int) ([]ranked
 			return nil, fmt.Errorf("a candidate has no id: %w", err)
 		}
 		again := slices.IndexFunc(places, func(i int) bool {
-			other := candidates[best[i].hit.Index].Text
-			return other == c.Text || folded(other) == folded(c.Text)
+			return same(candidates[best[i].hit.Index].Text, c.Text)
 		})
 		switch {
 		case again >= 0:
@@ -227,9 +226,23 @@ func collapse(hits []rank.Hit, candidates []rank.Candidate, limit int) ([]ranked
 	return best, nil
 }
 
-// folded is text without the differences that don't matter: case and space.
-func folded(s string) string {
-	return strings.Join(strings.FieldsFunc(strings.ToLower(s), unicode.IsSpace), " ")
+// same tells whether two texts differ in case and space alone. Most that it is
+// asked about differ soon.
+func same(a, b string) bool {
+	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
+	for a != "" && b != "" {
+		first, n := utf8.DecodeRuneInString(a)
+		second, m := utf8.DecodeRuneInString(b)
+		if unicode.IsSpace(first) && unicode.IsSpace(second) {
+			a, b = strings.TrimLeftFunc(a, unicode.IsSpace), strings.TrimLeftFunc(b, unicode.IsSpace)
+			continue
+		}
+		if unicode.ToLower(first) != unicode.ToLower(second) {
+			return false
+		}
+		a, b = a[n:], b[m:]
+	}
+	return a == b
 }
 
 // answer reads the memories of the hits. What was deleted since they were found

@@ -35,7 +35,7 @@ type Memories interface {
 	Verify(ctx context.Context, scope memory.Scope, id uuid.UUID, version int) (memory.Memory, error)
 	Reject(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, reason memory.Reason) (memory.Memory, error)
 	Promote(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, to memory.Type) (memory.Memory, error)
-	Supersede(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, by uuid.UUID) (memory.Memory, error)
+	Supersede(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, e store.Entry) (memory.Stored, error)
 	Delete(ctx context.Context, scope memory.Scope, id uuid.UUID, version int) error
 	// Expire marks in all scopes what has outlived its TTL, ExpireIn in one.
 	Expire(ctx context.Context, at time.Time) (int64, error)
@@ -98,7 +98,8 @@ type Contents interface {
 	// Put stores the content and gives its digest and size; one that is longer
 	// than the bound is memory.ErrTooLarge.
 	Put(r io.Reader) (sha256 string, size int64, err error)
-	// Open gives the content; memory.ErrNotFound when it is not there.
+	// Open gives the content; memory.ErrNotFound when it is not there, and
+	// memory.ErrDamaged when it is not what was put there.
 	Open(sha256 string) (io.ReadCloser, error)
 	// Check says why contents can't be written, or nil.
 	Check() error

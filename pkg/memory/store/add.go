@@ -145,10 +145,16 @@ func (s *Store) add(ctx context.Context, scope memory.Scope, entries []Entry, ke
 	if err != nil {
 		return nil, err
 	}
-	if s.grown(id, len(records)) {
+	s.learn(ctx, id, len(records))
+	return answers, nil
+}
+
+// learn counts what was stored, and has the server look at its tables when that
+// was much.
+func (s *Store) learn(ctx context.Context, scope int32, n int) {
+	if s.grown(scope, n) {
 		_, _ = s.pool.Exec(ctx, query("LearnTables")) // what was stored stays; without it plans are slower
 	}
-	return answers, nil
 }
 
 // adding is a call of Add inside its transaction.
@@ -157,6 +163,8 @@ type adding struct {
 	scope   int32
 	records []record
 	answers []memory.Stored
+	// beside are sessions and tasks to be held too.
+	beside []uuid.UUID
 }
 
 func (a *adding) run(ctx context.Context) error {
@@ -197,7 +205,8 @@ func (a *adding) run(ctx context.Context) error {
 // contexts makes the sessions and holds them and the tasks, so that places in
 // them are given one after the other.
 func (a *adding) contexts(ctx context.Context) error {
-	var sessions, all []uuid.UUID
+	var sessions []uuid.UUID
+	all := a.beside
 	for _, r := range a.records {
 		switch {
 		case r.SessionID != nil:

@@ -93,7 +93,7 @@ func (s *Store) candidates(ctx context.Context, q Question) (Candidates, error) 
 	}
 	if sr.whole && !sr.wide && !q.Rejected && s.mirror.most > 0 {
 		found, err := sr.mirrored(ctx, s)
-		if !errors.Is(err, errMoved) {
+		if !errors.Is(err, errMoved) && !errors.Is(err, errCrowded) {
 			return found, err
 		}
 	}

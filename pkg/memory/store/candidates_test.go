@@ -58,7 +58,7 @@ func TestFilters(t *testing.T) {
 	if _, err := setUp.Reject(ctx, scope, stored[7].ID, 0, memory.StaleFact); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := setUp.Supersede(ctx, scope, stored[8].ID, 0, stored[0].ID); err != nil {
+	if _, err := setUp.Supersede(ctx, scope, stored[8].ID, 0, entry("disk plain")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := setUp.Add(ctx, "project:other", []store.Entry{entry("disk elsewhere", func(e *store.Entry) { e.Scope = "project:other" })}, nil); err != nil {

@@ -44,16 +44,63 @@ func (s *Store) Promote(ctx context.Context, scope memory.Scope, id uuid.UUID, v
 	return m, failed(err, "promote memory %s of %s to %s", id, scope, to)
 }
 
-// Supersede notes that another memory of the scope has taken this one's place.
-func (s *Store) Supersede(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, by uuid.UUID) (memory.Memory, error) {
-	m, err := s.change(ctx, scope, "SupersedeMemory", id, version, by)
-	return m, failed(err, "let memory %s of %s take the place of %s", by, scope, id)
+// Supersede stores an entry in the place of a live memory of the scope, as Add
+// does, in one transaction. An entry that says what the memory says already is
+// [memory.ErrSame].
+func (s *Store) Supersede(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, e Entry) (memory.Stored, error) {
+	stored, err := s.supersede(ctx, scope, id, version, e)
+	if err != nil {
+		return memory.Stored{}, failed(err, "store a memory in the place of %s of %s", id, scope)
+	}
+	s.wake.now()
+	return stored, nil
+}
+
+func (s *Store) supersede(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, e Entry) (memory.Stored, error) {
+	number, err := s.scopeID(ctx, scope)
+	if err != nil {
+		return memory.Stored{}, err
+	}
+	if number == 0 {
+		return memory.Stored{}, memory.ErrNotFound
+	}
+	r, err := newRecord(0, e)
+	if err != nil {
+		return memory.Stored{}, err
+	}
+	var stored memory.Stored
+	err = s.within(ctx, number, func(tx pgx.Tx) error {
+		_, context, err := state(ctx, tx, number, id)
+		if err != nil {
+			return err
+		}
+		a := adding{tx: tx, scope: number, records: []record{r}, answers: make([]memory.Stored, 1)}
+		if context != nil {
+			a.beside = []uuid.UUID{*context}
+		}
+		if err := a.run(ctx); err != nil {
+			return err
+		}
+		stored = a.answers[0]
+		if stored.ID == id {
+			return memory.ErrSame
+		}
+		return changeOne(ctx, tx, number, "SupersedeMemory", id, version, stored.ID)
+	})
+	if err != nil {
+		return memory.Stored{}, err
+	}
+	s.learn(ctx, number, 1)
+	return stored, nil
 }
 
 // Delete removes the memory with its vectors, its words in every index, its
 // jobs, its links and what its neighbours have of it. Events keep its id.
 func (s *Store) Delete(ctx context.Context, scope memory.Scope, id uuid.UUID, version int) error {
 	_, err := s.change(ctx, scope, "DeleteMemory", id, version)
+	if number, ok := s.numbered(scope); ok && err == nil {
+		s.mirror.forget(number)
+	}
 	return failed(err, "delete memory %s of %s", id, scope)
 }
 
@@ -78,32 +125,13 @@ func (s *Store) change(ctx context.Context, scope memory.Scope, name string, id 
 				return err
 			}
 		}
-		rows, err := tx.Query(ctx, query(name), append([]any{number, id, version}, args...)...)
-		if err != nil {
-			return err
-		}
-		places, err := pgx.CollectRows(rows, scanPlace)
-		if err != nil {
-			return err
-		}
-		if len(places) == 0 {
-			// It may have changed between the two statements.
-			is, _, err := state(ctx, tx, number, id)
-			if err != nil {
-				return err
-			}
-			if version != 0 && is != version {
-				return memory.ErrVersion
-			}
-			return memory.ErrConflict
-		}
-		if err := rebuild(ctx, tx, number, places); err != nil {
+		if err := changeOne(ctx, tx, number, name, id, version, args...); err != nil {
 			return err
 		}
 		if name == "DeleteMemory" {
 			return nil
 		}
-		rows, err = tx.Query(ctx, query("Memory"), number, id)
+		rows, err := tx.Query(ctx, query("Memory"), number, id)
 		if err != nil {
 			return err
 		}
@@ -114,6 +142,31 @@ func (s *Store) change(ctx context.Context, scope memory.Scope, name string, id 
 		return memory.Memory{}, err
 	}
 	return changed[0], nil
+}
+
+// changeOne runs the update inside a transaction that holds the memory's session
+// or task.
+func changeOne(ctx context.Context, tx pgx.Tx, scope int32, name string, id uuid.UUID, version int, args ...any) error {
+	rows, err := tx.Query(ctx, query(name), append([]any{scope, id, version}, args...)...)
+	if err != nil {
+		return err
+	}
+	places, err := pgx.CollectRows(rows, scanPlace)
+	if err != nil {
+		return err
+	}
+	if len(places) == 0 {
+		// It may have changed between the two statements.
+		is, _, err := state(ctx, tx, scope, id)
+		if err != nil {
+			return err
+		}
+		if version != 0 && is != version {
+			return memory.ErrVersion
+		}
+		return memory.ErrConflict
+	}
+	return rebuild(ctx, tx, scope, places)
 }
 
 func state(ctx context.Context, tx pgx.Tx, scope int32, id uuid.UUID) (version int, context *uuid.UUID, err error) {
@@ -236,5 +289,8 @@ func (s *Store) RemoveExpired(ctx context.Context, before time.Time, most int) (
 		n = tag.RowsAffected()
 		return err
 	})
+	if n > 0 {
+		s.mirror.forget()
+	}
 	return n, failed(err, "remove expired memories")
 }

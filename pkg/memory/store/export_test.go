@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,6 +15,10 @@ func Latest() int { return latestMigration() }
 
 // Mirrored counts the scopes that are kept at hand.
 func Mirrored(s *Store) int { return len(s.mirror.scopes) }
+
+// MirroredScopes are they, and MirroredBytes what they take.
+func MirroredScopes(s *Store) []int32 { return slices.Sorted(maps.Keys(s.mirror.scopes)) }
+func MirroredBytes(s *Store) int64    { return s.mirror.bytes }
 
 // QueryNames are the names of all queries.
 func QueryNames() []string {

@@ -80,7 +80,8 @@ func migrate(ctx context.Context, dsn string, all []migration) error {
 			return failed(err, "migrate the database: step %s", m.name)
 		}
 	}
-	return nil
+	_, err = conn.Exec(ctx, query("AllowRole"))
+	return failed(err, "migrate the database")
 }
 
 // step makes one migration, unless it was made.

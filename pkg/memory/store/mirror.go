@@ -10,7 +10,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,7 +34,21 @@ type mirror struct {
 	mu     sync.Mutex
 	scopes map[int32]*mirrored
 	bytes  int64
+	// asked is when scopes that are not kept were last asked, and clock counts
+	// what is asked.
+	asked map[int32]int64
+	clock int64
+	// forgotten counts what was forgotten.
+	forgotten int64
 }
+
+func newMirror(most int64) mirror {
+	return mirror{most: most, scopes: map[int32]*mirrored{}, asked: map[int32]int64{}}
+}
+
+// maxAsked bounds the scopes that are not kept and of which is known when they
+// were asked.
+const maxAsked = 10_000
 
 // mirrored is a scope as it was. It is replaced, never changed.
 type mirrored struct {
@@ -43,7 +56,7 @@ type mirrored struct {
 	// statistics are those of all rows, without the frequency of words.
 	statistics rank.Statistics
 	bytes      int64
-	used       atomic.Int64
+	used       int64 // by the mirror's clock
 }
 
 type mirrorRow struct {
@@ -60,39 +73,72 @@ func (r *mirrorRow) bytes() int64 {
 	return int64(mirrorRowBytes + len(c.Text) + len(c.Previous) + len(c.Speaker) + len(c.Source) + c.Words.Bytes())
 }
 
-// get gives a scope as it was last seen, or an empty one.
-func (m *mirror) get(scope int32) *mirrored {
+// get gives a scope as it was last seen, or an empty one, and how much was
+// forgotten by then. It is false of one that is not worth to be kept now: with
+// no room left, a scope has to be asked again before the one that would have to
+// go is. Else questions that go around a few scopes too many would each find
+// that theirs has just gone.
+func (m *mirror) get(scope int32) (known *mirrored, forgotten int64, worth bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known, ok := m.scopes[scope]
-	if !ok {
-		return &mirrored{}
+	m.clock++
+	if known, ok := m.scopes[scope]; ok {
+		known.used = m.clock
+		return known, m.forgotten, true
 	}
-	known.used.Store(time.Now().UnixNano())
-	return known
+	before, again := m.asked[scope]
+	if len(m.asked) >= maxAsked {
+		clear(m.asked)
+	}
+	m.asked[scope] = m.clock
+	_, oldest := m.oldest()
+	return &mirrored{}, m.forgotten, m.bytes < m.most/8*7 || again && before > oldest
 }
 
 // put keeps a scope, and lets go of those that were not asked for the longest.
-// One that is larger than all may be is not kept.
-func (m *mirror) put(scope int32, s *mirrored) {
+// One that is larger than all may be is not kept, nor one of which something
+// may have been forgotten since.
+func (m *mirror) put(scope int32, s *mirrored, forgotten int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(scope)
-	if s.bytes > m.most {
+	if s.bytes > m.most || m.forgotten != forgotten {
 		return
 	}
 	for m.bytes+s.bytes > m.most {
-		oldest, at := int32(0), int64(math.MaxInt64)
-		for id, other := range m.scopes {
-			if used := other.used.Load(); used < at || used == at && id < oldest {
-				oldest, at = id, used
-			}
-		}
+		oldest, _ := m.oldest()
 		m.drop(oldest)
 	}
-	s.used.Store(time.Now().UnixNano())
+	delete(m.asked, scope)
+	s.used = m.clock
 	m.scopes[scope] = s
 	m.bytes += s.bytes
+}
+
+// oldest is the scope that was not asked for the longest, and when it was.
+func (m *mirror) oldest() (scope int32, at int64) {
+	at = math.MaxInt64
+	for id, s := range m.scopes {
+		if s.used < at || s.used == at && id < scope {
+			scope, at = id, s.used
+		}
+	}
+	return scope, at
+}
+
+// forget lets go of scopes, of all when none is named: what was deleted does not
+// stay at hand.
+func (m *mirror) forget(scopes ...int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgotten++
+	for _, scope := range scopes {
+		m.drop(scope)
+	}
+	if len(scopes) == 0 {
+		clear(m.scopes)
+		m.bytes = 0
+	}
 }
 
 func (m *mirror) drop(scope int32) {
@@ -109,8 +155,12 @@ type outline struct {
 	passes  bool
 }
 
-// errMoved is a scope that changed while it was read.
-var errMoved = errors.New("the scope changes too often")
+// errMoved is a scope that changed while it was read, and errCrowded one that
+// there is no room for.
+var (
+	errMoved   = errors.New("the scope changes too often")
+	errCrowded = errors.New("the scope is not kept at hand")
+)
 
 // mirrorTries is how often a scope that changes is read again.
 const mirrorTries = 3
@@ -119,7 +169,11 @@ const mirrorTries = 3
 // and NearestExact.sql do.
 func (r *search) mirrored(ctx context.Context, s *Store) (Candidates, error) {
 	for range mirrorTries {
-		found, err := r.look(ctx, s)
+		known, forgotten, worth := s.mirror.get(r.scope)
+		if !worth {
+			return Candidates{}, errCrowded
+		}
+		found, err := r.look(ctx, s, known, forgotten)
 		if !errors.Is(err, errMoved) {
 			return found, err
 		}
@@ -127,7 +181,7 @@ func (r *search) mirrored(ctx context.Context, s *Store) (Candidates, error) {
 	return Candidates{}, errMoved
 }
 
-func (r *search) look(ctx context.Context, s *Store) (Candidates, error) {
+func (r *search) look(ctx context.Context, s *Store, known *mirrored, forgotten int64) (Candidates, error) {
 	var terms, rows, vectors []byte
 	var words []string
 	f := r.filters()
@@ -148,7 +202,7 @@ func (r *search) look(ctx context.Context, s *Store) (Candidates, error) {
 	if err != nil {
 		return Candidates{}, err
 	}
-	scope, err := s.current(ctx, r.scope, all)
+	scope, err := s.current(ctx, r.scope, all, known, forgotten)
 	if err != nil {
 		return Candidates{}, err
 	}
@@ -160,17 +214,16 @@ func (r *search) look(ctx context.Context, s *Store) (Candidates, error) {
 	var chosen []bool
 	out.Statistics.Frequency, chosen = scope.say(words, all)
 	r.nearby(all, near, chosen)
-	n := 0
-	for _, is := range chosen {
+	places := make([]int, 0, len(all))
+	for i, is := range chosen {
 		if is {
-			n++
+			places = append(places, i)
 		}
 	}
-	out.Candidates = slices.Grow(out.Candidates, n)
-	for i, o := range all {
-		if !chosen[i] {
-			continue
-		}
+	slices.SortFunc(places, func(a, b int) int { return bytes.Compare(all[a].id[:], all[b].id[:]) })
+	out.Candidates = slices.Grow(out.Candidates, len(places))
+	for _, i := range places {
+		o := &all[i]
 		c := scope.rows[o.id].candidate
 		// The distance to a vector of zeros is not a number.
 		if distance, ok := near[o.id]; ok && !math.IsNaN(distance) {
@@ -178,7 +231,6 @@ func (r *search) look(ctx context.Context, s *Store) (Candidates, error) {
 		}
 		out.Candidates = append(out.Candidates, c)
 	}
-	slices.SortFunc(out.Candidates, func(a, b rank.Candidate) int { return cmp.Compare(a.ID, b.ID) })
 	return out, nil
 }
 
@@ -236,9 +288,8 @@ func (r *search) nearby(all []outline, near map[uuid.UUID]float64, chosen []bool
 }
 
 // current gives a scope with exactly these memories, of which it fetches those
-// that are new or have changed.
-func (s *Store) current(ctx context.Context, scope int32, all []outline) (*mirrored, error) {
-	known := s.mirror.get(scope)
+// that are new or have changed since it was known.
+func (s *Store) current(ctx context.Context, scope int32, all []outline, known *mirrored, forgotten int64) (*mirrored, error) {
 	var missing []uuid.UUID
 	for _, o := range all {
 		if row, ok := known.rows[o.id]; !ok || row.version != o.version {
@@ -275,7 +326,7 @@ func (s *Store) current(ctx context.Context, scope int32, all []outline) (*mirro
 	if len(all) > 0 {
 		now.statistics.Lengths[0] = float64(total) / float64(len(all))
 	}
-	s.mirror.put(scope, now)
+	s.mirror.put(scope, now, forgotten)
 	return now, nil
 }
 

@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -124,4 +126,85 @@ func candidatesOf(t *testing.T, s *store.Store, q store.Question) store.Candidat
 		t.Fatalf("asked again: %s", diff)
 	}
 	return first
+}
+
+// TestMirrorForgets holds that the text of a deleted memory is not kept.
+func TestMirrorForgets(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	soon := time.Now().Add(time.Hour)
+	stored := add(t, s, entry("a disk that stays"), entry("a disk that goes"), entry("a disk that expires", func(e *store.Entry) { e.TTL = &soon }))
+	look := func(want int) {
+		t.Helper()
+		if found := candidatesOf(t, s, ask("disk")); len(found.Candidates) != want || store.Mirrored(s) != 1 {
+			t.Fatalf("%d candidates of %d, %d scopes at hand", len(found.Candidates), want, store.Mirrored(s))
+		}
+	}
+	look(3)
+	if err := s.Delete(ctx, scope, stored[1].ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := store.Mirrored(s); n != 0 {
+		t.Errorf("after a memory was deleted its scope is at hand")
+	}
+	look(2)
+	if n, err := s.Expire(ctx, soon.Add(time.Second)); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	if n, err := s.RemoveExpired(ctx, soon.Add(time.Second), 10); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	if n := store.Mirrored(s); n != 0 {
+		t.Errorf("after expired memories were removed %d scopes are at hand", n)
+	}
+	look(1)
+}
+
+// TestCrowdedMirror goes around more scopes than there is room for: most stay
+// at hand, where each would be let go just before it is asked again.
+func TestCrowdedMirror(t *testing.T) {
+	db := postgres.New(t)
+	s := db.Open(t, store.Options{})
+	var scopes []memory.Scope
+	for i := range 10 {
+		scopes = append(scopes, memory.Scope(fmt.Sprintf("project:%d", i)))
+		corpus(t, s, scopes[i], 20, uint64(i+1))
+	}
+	around := func(s *store.Store, scopes ...memory.Scope) {
+		for _, sc := range scopes {
+			candidatesOf(t, s, ask("zebra", func(q *store.Question) { q.Scope = sc }))
+		}
+	}
+	around(s, scopes...)
+	each := store.MirroredBytes(s) / 10
+	crowded := db.Open(t, store.Options{Mirror: 8 * each})
+	around(crowded, scopes...)
+	before := store.MirroredScopes(crowded)
+	if len(before) < 6 || len(before) > 8 {
+		t.Fatalf("%d scopes are at hand, of 8 that there is room for", len(before))
+	}
+	for range 3 {
+		around(crowded, scopes...)
+	}
+	stayed := 0
+	for _, scope := range store.MirroredScopes(crowded) {
+		if slices.Contains(before, scope) {
+			stayed++
+		}
+	}
+	if stayed < 5 {
+		t.Errorf("of %d scopes %d stayed at hand", len(before), stayed)
+	}
+	// One that is asked again and again takes the place of one that is not.
+	last := scopes[9:]
+	for range 3 {
+		around(crowded, last...)
+	}
+	number, err := crowded.Number(t.Context(), last[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(store.MirroredScopes(crowded), number) {
+		t.Errorf("scope %s is not at hand", last[0])
+	}
 }

@@ -292,7 +292,13 @@ func TestAwait(t *testing.T) {
 	if err := worker.Await(short); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("without news: %v", err)
 	}
+	// While one waits, another one's patience counts.
 	go func() { heard <- worker.Await(ctx) }()
+	short, cancelShort = context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancelShort()
+	if err := worker.Await(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside another: %v", err)
+	}
 	add(t, s, entry("more news"))
 	if err := <-heard; err != nil {
 		t.Errorf("after a wait that ended: %v", err)

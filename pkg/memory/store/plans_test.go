@@ -13,9 +13,10 @@ import (
 	"github.com/ryjen/dubnium/tests/postgres"
 )
 
-// rowsRead counts the memories that the server has read for f, which is given a
-// store with one connection: a statement is planned there once and for all.
-func rowsRead(t *testing.T, db postgres.Database, options store.Options, f func(*store.Store)) int64 {
+// rowsRead counts the entries of tables and of their indexes that the server
+// has read for f, which is given a store with one connection: a statement is
+// planned there once and for all.
+func rowsRead(t *testing.T, db postgres.Database, options store.Options, f func(*store.Store), tables ...string) int64 {
 	t.Helper()
 	ctx := t.Context()
 	conn, err := pgx.Connect(ctx, db.AdminDSN)
@@ -28,7 +29,8 @@ func rowsRead(t *testing.T, db postgres.Database, options store.Options, f func(
 		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 			var open int
 			err := conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'dubnium-memory'),
-				coalesce(seq_tup_read + idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'memories'`).Scan(&open, &read)
+				(SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = ANY ($1)) +
+				(SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = ANY ($1))`, tables).Scan(&open, &read)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,9 +75,44 @@ func TestStoringReadsFewRows(t *testing.T) {
 			}
 		}
 	}
-	rowsRead(t, db, store.Options{}, batches(15))
-	if each := rowsRead(t, db, store.Options{}, batches(10)) / 1000; each > 40 {
+	rowsRead(t, db, store.Options{}, batches(15), "memories")
+	if each := rowsRead(t, db, store.Options{}, batches(10), "memories") / 1000; each > 40 {
 		t.Errorf("each memory reads %d rows of a scope of 1500", each)
+	}
+}
+
+// TestNearDuplicatesReadFewRows holds that what is read to store one more of
+// many near duplicates does not grow with them: they share all of their bands,
+// and each is asked about against the others.
+func TestNearDuplicatesReadFewRows(t *testing.T) {
+	db := postgres.New(t)
+	n := 0
+	duplicates := func(calls, each int) func(*store.Store) {
+		return func(s *store.Store) {
+			for range calls {
+				entries := make([]store.Entry, each)
+				for i := range entries {
+					n++
+					entries[i] = entry(fmt.Sprintf("the nightly backup of the database of the billing system failed with code %d", n))
+				}
+				for _, stored := range add(t, s, entries...) {
+					if n > each && len(stored.SimilarTo) == 0 {
+						t.Fatalf("memory %d is like none of those before it", n)
+					}
+				}
+			}
+		}
+	}
+	tables := []string{"memories", "memory_bands"}
+	rowsRead(t, db, store.Options{}, duplicates(2, 100), tables...)
+	// One at a time among 200, then among 1000.
+	const calls = 50
+	few := rowsRead(t, db, store.Options{}, duplicates(calls, 1), tables...) / calls
+	rowsRead(t, db, store.Options{}, duplicates(8, 100), tables...)
+	many := rowsRead(t, db, store.Options{}, duplicates(calls, 1), tables...) / calls
+	t.Logf("a near duplicate reads %d rows among 200, and %d among 1000", few, many)
+	if few > 300 || many > 300 {
+		t.Errorf("a near duplicate reads %d rows among 200, and %d among 1000: want at most 300", few, many)
 	}
 }
 
@@ -98,7 +135,7 @@ func TestNearestReadsFewRows(t *testing.T) {
 		if err := s.Upkeep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	})
+	}, "memories")
 	run(t, db, "ANALYZE")
 	const asked = 5
 	read := rowsRead(t, db, options, func(s *store.Store) {
@@ -112,7 +149,7 @@ func TestNearestReadsFewRows(t *testing.T) {
 				t.Errorf("%d candidates, wide %v", len(c.Candidates), c.Wide)
 			}
 		}
-	})
+	}, "memories")
 	if each := read / asked; each > 2500 {
 		t.Errorf("a question reads %d memories of 5100", each)
 	}

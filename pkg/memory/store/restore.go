@@ -60,7 +60,7 @@ func (s *Store) Restore(ctx context.Context, scope memory.Scope, a Archive) (exi
 	if err != nil {
 		return 0, failed(err, "restore a part of %s", scope)
 	}
-	s.grown(number, len(a.Memories))
+	s.learn(ctx, number, len(a.Memories))
 	s.wake.now()
 	return existing, nil
 }

@@ -11,8 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,7 +97,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	s := &Store{
 		pool: pool, options: options,
 		scopes: map[memory.Scope]int32{}, sizes: map[int32]size{}, learnAt: learnFirst,
-		mirror: mirror{most: options.Mirror, scopes: map[int32]*mirrored{}},
+		mirror: newMirror(options.Mirror),
 	}
 	s.wake = newWake(config.ConnConfig)
 	s.wake.tell(s.notify)
@@ -148,9 +152,7 @@ func (s *Store) makeScope(ctx context.Context, scope memory.Scope) (int32, error
 }
 
 func (s *Store) scopeNumber(ctx context.Context, scope memory.Scope, name string) (int32, error) {
-	s.mu.Lock()
-	id, ok := s.scopes[scope]
-	s.mu.Unlock()
+	id, ok := s.numbered(scope)
 	if ok {
 		return id, nil
 	}
@@ -167,9 +169,17 @@ func (s *Store) scopeNumber(ctx context.Context, scope memory.Scope, name string
 	return id, nil
 }
 
+// numbered is the number of a scope that was asked for before.
+func (s *Store) numbered(scope memory.Scope) (int32, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, ok := s.scopes[scope]
+	return id, ok
+}
+
 // enter queues the statement that opens the transaction to one scope.
 func enter(b *pgx.Batch, scope int32) {
-	b.Queue(query("EnterScope"), declared(scope))
+	b.Queue(query("EnterScope"), declared(scope), Role)
 }
 
 // declared is how a transaction declares one scope.
@@ -187,7 +197,7 @@ func (s *Store) read(ctx context.Context, scope int32, name string, scan func(pg
 // within runs f in a transaction inside a scope.
 func (s *Store) within(ctx context.Context, scope int32, f func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, query("EnterScope"), declared(scope)); err != nil {
+		if _, err := tx.Exec(ctx, query("EnterScope"), declared(scope), Role); err != nil {
 			return err
 		}
 		return f(tx)
@@ -239,6 +249,19 @@ const (
 	undefinedTable      = "42P01"
 )
 
+// away are the classes of codes of a server that can't serve now: connection
+// exceptions, too few resources, an operator's intervention such as a stop, and
+// errors of its system.
+var away = []string{"08", "53", "57", "58"}
+
+// lost is true of a connection that ended in the middle of something, as when
+// the server's process dies.
+func lost(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &network)
+}
+
 // explain gives an error of the database the meaning that callers branch on.
 func explain(err error) error {
 	var pg *pgconn.PgError
@@ -248,7 +271,7 @@ func explain(err error) error {
 		return nil
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errors.As(err, &connect):
+	case errors.As(err, &connect), lost(err):
 		return fmt.Errorf("%w: %w", memory.ErrUnavailable, err)
 	case errors.As(err, &pg):
 		switch {
@@ -258,7 +281,7 @@ func explain(err error) error {
 			return fmt.Errorf("%w (%s): %w", memory.ErrNotFound, pg.ConstraintName, err)
 		case pg.Code == undefinedTable:
 			return fmt.Errorf("%w: migrate the database first", err)
-		case pg.Code[:2] == "08" || pg.Code[:2] == "53" || pg.Code[:2] == "57" || pg.Code[:2] == "58":
+		case slices.Contains(away, pg.Code[:min(2, len(pg.Code))]):
 			return fmt.Errorf("%w: %w", memory.ErrUnavailable, err)
 		}
 	case pgconn.SafeToRetry(err):

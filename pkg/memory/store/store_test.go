@@ -257,15 +257,31 @@ func TestChanges(t *testing.T) {
 	if m, err = s.Promote(ctx, scope, id, 2, memory.Semantic); err != nil || m.MemoryType != memory.Semantic {
 		t.Errorf("%+v, %v", m, err)
 	}
-	by := add(t, s, entry("a newer fact"))[0].ID
-	if _, err := s.Supersede(ctx, scope, id, 0, uuid.New()); !errors.Is(err, memory.ErrNotFound) {
-		t.Errorf("by nothing: %v", err)
+	for what, test := range map[string]struct {
+		id      uuid.UUID
+		version int
+		e       store.Entry
+		want    error
+	}{
+		"one that is not there": {uuid.New(), 0, entry("a newer fact"), memory.ErrNotFound},
+		"an old version":        {id, 2, entry("a newer fact"), memory.ErrVersion},
+		"itself":                {id, 0, entry("a fact", func(e *store.Entry) { e.MemoryType = memory.Semantic }), memory.ErrSame},
+		"with a lost task":      {id, 0, entry("a newer fact", func(e *store.Entry) { e.TaskID = &id }), memory.ErrNotFound},
+	} {
+		if _, err := s.Supersede(ctx, scope, test.id, test.version, test.e); !errors.Is(err, test.want) {
+			t.Errorf("supersede %s: %v", what, err)
+		}
 	}
-	if _, err := s.Supersede(ctx, scope, id, 0, id); !errors.Is(err, memory.ErrConflict) {
-		t.Errorf("by itself: %v", err)
+	if all, err := s.List(ctx, scope, store.List{Limit: 10}); err != nil || len(all) != 1 {
+		t.Errorf("what superseded nothing was stored: %v, %v", all, err)
 	}
-	if m, err = s.Supersede(ctx, scope, id, 3, by); err != nil || m.Status != memory.Superseded || *m.SupersededBy != by {
-		t.Errorf("%+v, %v", m, err)
+	stored, err := s.Supersede(ctx, scope, id, 3, entry("a newer fact"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := stored.ID
+	if m = get(t, s, id); m.Status != memory.Superseded || *m.SupersededBy != by {
+		t.Errorf("%+v", m)
 	}
 	if _, err := s.Verify(ctx, scope, id, 0); !errors.Is(err, memory.ErrConflict) {
 		t.Errorf("verified when superseded: %v", err)

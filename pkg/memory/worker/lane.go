@@ -205,16 +205,23 @@ func (l *lane) extend(ctx context.Context, ids []int64) func() {
 	ctx, cancel := context.WithCancel(ctx)
 	var one sync.WaitGroup
 	one.Go(func() {
-		for {
+		for last := time.Now(); ; {
 			sleep(ctx, l.options.Lease/3)
 			if ctx.Err() != nil {
 				return
 			}
-			within, end := context.WithTimeout(ctx, l.options.Lease/3)
-			if err := l.store.Extend(within, l.options.Name, ids, l.options.Lease); err != nil && ctx.Err() == nil {
+			// It may take for as long as the claims last: to cut it off ends its
+			// connection, and the next try has to make one first.
+			at := time.Now()
+			within, end := context.WithTimeout(ctx, max(l.options.Lease/3, l.options.Lease-at.Sub(last)))
+			err := l.store.Extend(within, l.options.Name, ids, l.options.Lease)
+			end()
+			switch {
+			case err == nil:
+				last = at
+			case ctx.Err() == nil:
 				l.log.Warn("claims can't be extended", "error", err)
 			}
-			end()
 		}
 	})
 	return func() { cancel(); one.Wait() }

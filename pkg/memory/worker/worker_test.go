@@ -435,17 +435,19 @@ func (f *forgetful) Complete(ctx context.Context, worker string, results []outbo
 }
 
 // TestLongBatch holds that a claim outlives its lease while its worker is at it,
-// so that no other does the same work.
+// so that no other does the same work, also where the database is slow to
+// extend it.
 func TestLongBatch(t *testing.T) {
 	b := newBench(t)
 	options := quick
-	options.Concurrency, options.Lease = 1, 200*time.Millisecond
-	b.provider.Does(embeddings.Behaviour{EachRequest: time.Second})
+	options.Concurrency, options.Lease = 1, 2*time.Second
+	b.provider.Does(embeddings.Behaviour{EachRequest: 3 * time.Second})
 	b.add(numbered("note", 8)...)
 	server := redis.Start(t)
-	b.work(b.store, newStream(t, server.URL), options)
+	first := &slow{Store: b.store, takes: options.Lease * 2 / 5}
+	b.work(first, newStream(t, server.URL), options, b.patient())
 	options.Name = "other"
-	b.work(b.db.Open(t, store.Options{}), newStream(t, server.URL), options)
+	b.work(b.db.Open(t, store.Options{}), newStream(t, server.URL), options, b.patient())
 	b.until(b.model, "8 memories are embedded", embedded(8))
 	times, requests := b.provider.Times()
 	for text, n := range times {
@@ -453,6 +455,30 @@ func TestLongBatch(t *testing.T) {
 			t.Errorf("%q was embedded %d times (%d requests)", text, n, requests)
 		}
 	}
+}
+
+// patient is an embedder that no load of this machine makes give up.
+func (b *bench) patient() embed.Embedder {
+	b.Helper()
+	e, err := embed.NewOpenAI(embed.OpenAIConfig{URL: b.provider.URL, Model: "first", Preset: embed.Preset{Dimensions: 8}, Timeout: patience})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return e
+}
+
+// slow is the real database, which takes its time to extend a claim.
+type slow struct {
+	Store
+	takes time.Duration
+}
+
+func (s *slow) Extend(ctx context.Context, worker string, ids []int64, lease time.Duration) error {
+	sleep(ctx, s.takes)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.Store.Extend(ctx, worker, ids, lease)
 }
 
 // TestModelsNotServed holds that models without an embedder, or with another

@@ -3,8 +3,11 @@
 package workerd
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 
 	"github.com/ryjen/dubnium/pkg/cli"
@@ -23,6 +26,7 @@ const streamPrefix = "dubnium"
 type model struct {
 	cli.Flags `embed:""`
 	Name      string `name:"name" placeholder:"NAME" help:"The worker's name, which no other one has (default the host's name and the process id)."`
+	Metrics   string `name:"metrics" placeholder:"ADDRESS" help:"Answer GET /metrics on ADDRESS of this machine, such as 127.0.0.1:8092 (default memory.embeddings.metrics)."`
 }
 
 // Program is embed-worker.
@@ -35,7 +39,9 @@ func Program() cli.Program {
 
 Nothing is lost when a worker, Redis or the database is killed, and nothing is embedded twice: the list of what is to be done is in the database, and a memory is done when its vector and the end of its entry were committed together.
 
-A provider that does not answer is asked again after a while, and no memory is blamed for it. A memory that the provider can't embed is found, tried again, and then given up: ai-memory queue dead lists those, with the reason, and ai-memory queue retry tries them again.`,
+A provider that does not answer is asked again after a while, and no memory is blamed for it. A memory that the provider can't embed is found, tried again, and then given up: ai-memory queue dead lists those, with the reason, and ai-memory queue retry tries them again.
+
+With memory.embeddings.metrics or --metrics it answers GET /metrics (Prometheus) on this machine.`,
 		Model: m,
 		Run:   m.run,
 		Codes: []exitcode.Code{exitcode.Inspection},
@@ -87,22 +93,38 @@ func (m *model) run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 
+	var scraped net.Listener
+	if address := cmp.Or(m.Metrics, cfg.Embeddings.Metrics); address != "" {
+		if scraped, err = listenMetrics(address); err != nil {
+			return exitcode.With(exitcode.Inspection, err)
+		}
+	}
+
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watched := make(chan error, 1)
-	go func() {
-		err := daemon.Watchdog(ctx)
-		if err != nil {
-			cancel(err)
+	beside := make(chan error, 2)
+	begin := func(f func() error) {
+		go func() {
+			err := f()
+			if err != nil {
+				cancel(err)
+			}
+			beside <- err
+		}()
+	}
+	begin(func() error { return daemon.Watchdog(ctx) })
+	begin(func() error {
+		if scraped == nil {
+			return nil
 		}
-		watched <- err
-	}()
+		return serveMetrics(ctx, scraped, w.WriteMetrics)
+	})
 	daemon.Ready(log)
 	err = w.Run(ctx)
 	daemon.Stopping(log)
 	cancel(nil)
-	if dog := <-watched; dog != nil {
-		return exitcode.With(exitcode.Inspection, dog)
+	if beside := errors.Join(<-beside, <-beside); beside != nil {
+		return exitcode.With(exitcode.Inspection, beside)
 	}
 	if err != nil && ctx.Err() == nil {
 		return exitcode.With(exitcode.Inspection, err)
