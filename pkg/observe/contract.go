@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/ryjen/dubnium/pkg/evidence"
@@ -24,7 +25,11 @@ func (c *classifier) compute() {
 		}
 	}
 	for _, u := range c.ev.LoginPath.Value {
-		if !u.Down() {
+		switch {
+		case u.Down():
+		case slices.Contains(c.p.Tolerated, u.Name):
+			c.require(false, LoginPathStopped, "%s", u)
+		default:
 			c.conflict(LoginPathInCompute, "%s in compute: it can bring a session back at any time", u)
 		}
 	}
@@ -43,6 +48,7 @@ func (c *classifier) compute() {
 			c.conflict(DisplayInCompute, "%s (pid %d, %s) of uid %d holds %s in compute", h.Comm, h.PID, h.Class, h.UID, h.Devices)
 		}
 	}
+	c.require(c.p.ComputeGPUs >= c.p.PlannedGPUs, GPUsPlanned, "compute has %d of %d planned GPUs", c.p.ComputeGPUs, c.p.PlannedGPUs)
 	if c.p.VLLMEnabled {
 		c.require(v.Unit.IsActive() && v.Health == evidence.Healthy, VLLMHealthy, "%s, health: %s", v.Unit, v.Health)
 	}
@@ -97,6 +103,9 @@ func (c *classifier) interactive() {
 		c.conflict(VLLMInDesktop, "%s while the desktop owns the GPU", v.Unit)
 	}
 	c.stale()
+	for _, u := range c.ev.LoginPath.Value {
+		c.require(u.Active != "deactivating", GraphicalPath, "%s: what it has started ends with it", u)
+	}
 	for _, p := range c.userCompositors() {
 		if p.Session != "" && !c.inGraphicalSession(p) {
 			c.conflict(CompositorOrphan, "compositor %s (pid %d) runs in session %s, which logind does not list as graphical (logind restarted, or the session lost its display)", p.Comm, p.PID, p.Session)

@@ -84,6 +84,8 @@ const (
 	VLLMInactive     Predicate = "vllm-inactive"
 	VLLMHealthy      Predicate = "vllm-healthy"
 	GPUsReleased     Predicate = "gpus-released-by-display"
+	GPUsPlanned      Predicate = "gpus-as-planned"
+	LoginPathStopped Predicate = "login-path-stopped"
 )
 
 // InspectionError is a source that could not be read.
@@ -101,6 +103,12 @@ type Policy struct {
 	// StudioWeights are the settings of each slice while the overlay is on.
 	// A slice that carries them without the overlay is a left-over.
 	StudioWeights map[string]evidence.Slice
+	// Tolerated are units of the login path that compute can do without the end
+	// of: it is degraded by them, and they conflict with nothing.
+	Tolerated []string
+	// ComputeGPUs is how many compute has, and PlannedGPUs how many it is to
+	// have; 0 compares nothing.
+	ComputeGPUs, PlannedGPUs int
 	// Self is the process that observes: its own lock and marker say nothing.
 	Self int
 }

@@ -119,6 +119,9 @@ func TestClassify(t *testing.T) {
 			ev.Sessions.Value, ev.Compositors.Value = nil, nil
 			ev.LoginPath.Value[0].Active = "failed"
 		}), policy, mode.DegradedDesktop, High, nil, []Predicate{GraphicalPath}},
+		"a session whose display manager is on its way down": {desktop(func(ev *evidence.Evidence) {
+			ev.LoginPath.Value[0].Active = "deactivating"
+		}), policy, mode.DegradedDesktop, High, nil, []Predicate{GraphicalPath}},
 		"desktop without its target": {desktop(func(ev *evidence.Evidence) {
 			ev.Targets.Value.Desktop.Active = "inactive"
 		}), policy, mode.DegradedDesktop, High, nil, []Predicate{DesktopTarget}},

@@ -43,6 +43,8 @@ func Predicates() []struct {
 		{BaselineWeights, "no slice is left with the settings of studio-local (desktop)"},
 		{VLLMInactive, "vLLM is inactive (desktop, studio-local)"},
 		{GPUsReleased, "no process of a desktop holds a graphics card (compute)"},
+		{GPUsPlanned, "compute has as many GPUs as are planned, where degraded.minComputeGpus lets it run with fewer (compute)"},
+		{LoginPathStopped, "no unit of the login path that degraded.desktopUnits tolerates is left (compute)"},
 		{VLLMHealthy, "vLLM is active and answers that it is healthy, when it is enabled (compute)"},
 	}
 }

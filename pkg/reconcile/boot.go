@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ryjen/dubnium/pkg/config"
@@ -31,35 +32,31 @@ type topology struct {
 // Boot normalises to the default mode: it closes the record of what the last
 // boot left open, writes the state files, and asks systemd for the default
 // mode's target without waiting for it, because waiting would be waiting for
-// the boot that we are part of.
+// the boot that we are part of. What can't be written, as on a full disk, is in
+// the error, and keeps the machine from nothing: it would be left without a mode.
 func (e *Engine) Boot(ctx context.Context) error {
 	lock, err := e.acquire(e.Config.Boot.DefaultMode)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
+	c, h := e.Config, e.Config.Hardware
+	var sealed error
 	if err := e.sealHistory(); err != nil {
-		return fmt.Errorf("close the record of the last boot: %w", err)
+		sealed = fmt.Errorf("close the record of the last boot: %w", err)
 	}
-	c := e.Config
-	if err := e.Store.SetPlacement(placement{
-		record.SchemaVersion, c.CapabilityPlacement.Studio, c.CapabilityPlacement.AI, c.CapabilityPlacement.Platform,
-	}); err != nil {
-		return err
-	}
-	h := c.Hardware
-	if err := e.Store.SetTopology(topology{
-		record.SchemaVersion, h.PlannedGPUCount, orEmpty(h.PresentGPUs), h.DisplayGPU, orEmpty(h.DesktopAIGPUs), orEmpty(h.ComputeGPUs),
-	}); err != nil {
-		return err
-	}
-	if err := e.Store.SetDesired(c.Boot.DefaultMode); err != nil {
-		return err
-	}
-	if err := e.Store.SetCurrent(e.look(ctx).State); err != nil {
-		return err
-	}
-	return e.beginDefault(ctx)
+	return errors.Join(
+		sealed,
+		e.Store.SetPlacement(placement{
+			record.SchemaVersion, c.CapabilityPlacement.Studio, c.CapabilityPlacement.AI, c.CapabilityPlacement.Platform,
+		}),
+		e.Store.SetTopology(topology{
+			record.SchemaVersion, h.PlannedGPUCount, orEmpty(h.PresentGPUs), h.DisplayGPU, orEmpty(h.DesktopAIGPUs), orEmpty(h.ComputeGPUs),
+		}),
+		e.Store.SetDesired(c.Boot.DefaultMode),
+		e.Store.SetCurrent(e.look(ctx).State),
+		e.beginDefault(ctx),
+	)
 }
 
 // beginDefault asks for the default mode's units. A machine that boots into

@@ -122,7 +122,7 @@ func (r *run) transition(ctx context.Context) (record.Event, error) {
 		// The intent is in the history, which has to tell how it ended.
 		return r.finish(record.Interrupted, exitcode.RolledBack, before, fmt.Sprintf("stopped before anything was touched: %v", err)), nil
 	}
-	defer r.Host.Hold(ctx, r.target)()
+	defer r.hold(ctx)()
 	failure := r.act(ctx, p.Steps, false)
 	if failure == nil {
 		after := r.settle(ctx, r.target.State())
@@ -135,6 +135,14 @@ func (r *run) transition(ctx context.Context) (record.Event, error) {
 		failure = fmt.Errorf("every action succeeded, but the machine is then observed as %s", after.State)
 	}
 	return r.rollBack(ctx, before, failure), nil
+}
+
+// hold keeps the machine up. What it takes to ask for that is bounded as a look
+// is.
+func (r *run) hold(ctx context.Context) (release func()) {
+	ctx, cancel := context.WithTimeout(ctx, r.Config.Timeouts.Observe.Std())
+	defer cancel()
+	return r.Host.Hold(ctx, r.target)
 }
 
 // begin fills in what is known before anything happens.
@@ -157,7 +165,9 @@ func (r *run) begin(before observe.Observation) {
 // guards runs the guards of the plan and gives the one that decides, if any
 // did not pass and is not overridden.
 func (r *run) guards(ctx context.Context, names []string) *guard.Result {
-	r.marker.Guards = r.Host.Guards(ctx, names, r.target)
+	ctx, cancel := context.WithTimeout(ctx, plan.GuardBound(names, r.Config))
+	defer cancel()
+	r.marker.Guards = r.whileDraining(ctx, names, func() []guard.Result { return r.Host.Guards(ctx, names, r.target) })
 	r.event.Guards = r.marker.Guards
 	r.save()
 	_ = r.Store.SetGuards(record.Guards{
@@ -324,7 +334,8 @@ func (r *run) report() {
 	}
 }
 
-// finish records the end: history first, since only that outlives a reboot.
+// finish records the end: history first, since only that outlives a reboot; then
+// the result, which whoever asked is told from, after all that it says is so.
 func (r *run) finish(outcome record.Outcome, code exitcode.Code, last observe.Observation, reason string) record.Event {
 	ev := &r.event
 	ev.Timestamp, ev.Final, ev.Outcome, ev.Success = r.stamp(), last.State, outcome, outcome.Success()
@@ -335,11 +346,11 @@ func (r *run) finish(outcome record.Outcome, code exitcode.Code, last observe.Ob
 	if err := r.Store.Append(*ev); err != nil {
 		ev.Reason += fmt.Sprintf(" (the history could not be written: %v)", err)
 	}
-	_ = r.Store.SetLast(*ev)
-	_ = r.Store.SetCurrent(last.State)
 	if outcome.Success() || outcome == record.Degraded && code == exitcode.Degraded && baseIs(last.State, r.target) {
 		_ = r.Store.SetDesired(r.target)
 	}
+	_ = r.Store.SetCurrent(last.State)
+	_ = r.Store.SetLast(*ev)
 	_ = r.Store.ClearMarker()
 	r.ended(*ev)
 	return *ev

@@ -62,33 +62,16 @@ func (e *Engine) catchUp() {
 	if err != nil || !found {
 		return
 	}
-	history, err := e.Store.History()
-	if err != nil {
-		return
-	}
-	defer history.Close()
-	told := false
-	if _, err := history.Back(func(h record.Head) error {
-		if told = h.ID == last.ID && h.Type == record.TypeTransition; told {
-			return errFound
-		}
-		return nil
-	}); (err == nil || errors.Is(err, errFound)) && !told {
+	if told, err := e.Store.Ended(last.ID); err == nil && !told {
 		_ = e.Store.Append(last)
 	}
 }
 
-// errFound ends a search.
-var errFound = errors.New("found")
-
 // sealOne appends ev unless the history already tells how its transition
 // ended: the controller may have been killed between the two writes.
 func (e *Engine) sealOne(ev record.Event) error {
-	ended := false
-	if _, err := e.Store.Events(func(old record.Event) error {
-		ended = ended || old.ID == ev.ID && old.Type == record.TypeTransition
-		return nil
-	}); err != nil {
+	ended, err := e.Store.Ended(ev.ID)
+	if err != nil {
 		return fmt.Errorf("look for %s in the history: %w", ev.ID, err)
 	}
 	if ended {
@@ -104,25 +87,11 @@ func (e *Engine) sealOne(ev record.Event) error {
 
 // sealHistory closes the intents of former boots that never ended.
 func (e *Engine) sealHistory() error {
-	open := map[string]record.Event{}
-	var order []string
-	if _, err := e.Store.Events(func(ev record.Event) error {
-		switch {
-		case ev.Type == record.TypeTransition:
-			delete(open, ev.ID)
-		case ev.BootID != e.BootID:
-			open[ev.ID] = ev
-			order = append(order, ev.ID)
-		}
-		return nil
-	}); err != nil {
+	open, err := e.Store.Unfinished(e.BootID)
+	if err != nil {
 		return err
 	}
-	for _, id := range order {
-		ev, ok := open[id]
-		if !ok {
-			continue
-		}
+	for _, ev := range open {
 		ev.Type, ev.Outcome, ev.ExitCode = record.TypeTransition, record.Interrupted, exitcode.Failed
 		ev.Reason = "the machine went down in the middle of it"
 		ev.Timestamp = e.Now().UTC().Format(record.TimeFormat)

@@ -24,12 +24,9 @@ func (r *run) rollBack(ctx context.Context, before observe.Observation, failure 
 	}
 	now := r.look(ctx)
 	p := plan.Restore(now, prior, r.Config)
-	steps := p.Steps[:0:0]
-	for _, s := range p.Steps {
-		if s.Action != mode.Announce {
-			steps = append(steps, s)
-			r.marker.Steps = append(r.marker.Steps, planned(s, true))
-		}
+	steps := plan.WayBack(p).Steps
+	for _, s := range steps {
+		r.marker.Steps = append(r.marker.Steps, planned(s, true))
 	}
 	r.marker.Phase = record.RollingBack
 	r.save()
@@ -42,21 +39,22 @@ func (r *run) rollBack(ctx context.Context, before observe.Observation, failure 
 	if undo != nil {
 		reason += fmt.Sprintf("; rolling back to %s: %v", prior, undo)
 	}
-	outcome, code := classify(before.State, after.State, errors.Is(failure, context.DeadlineExceeded))
+	outcome, code := classify(prior, after.State, errors.Is(failure, context.DeadlineExceeded))
 	if code != exitcode.RolledBack && code != exitcode.TimedOut {
 		reason += "; the machine is then " + unmet(after)
 	}
 	return r.finish(outcome, code, after, reason)
 }
 
-// classify says how a rolled-back transition ended.
-func classify(before, after mode.State, late bool) (record.Outcome, exitcode.Code) {
-	_, stable := after.Stable()
+// classify says how a transition ended that was rolled back to prior. That the
+// machine was less than that before, a degraded form of it or no mode at all,
+// does not make of what is now there in full something less.
+func classify(prior mode.Mode, after mode.State, late bool) (record.Outcome, exitcode.Code) {
 	_, usable := after.Base()
 	switch {
-	case stable && after == before && late:
+	case after == prior.State() && late:
 		return record.TimedOut, exitcode.TimedOut
-	case stable && after == before:
+	case after == prior.State():
 		return record.RolledBack, exitcode.RolledBack
 	case usable:
 		return record.Degraded, exitcode.Degraded

@@ -192,7 +192,12 @@ func Policy(cfg config.Config, self int) observe.Policy {
 			weights[name] = studio
 		}
 	}
+	planned := 0
+	if cfg.Degraded.MinComputeGPUs > 0 {
+		planned = cfg.Hardware.PlannedGPUCount
+	}
 	return observe.Policy{
+		Tolerated: cfg.Degraded.DesktopUnits, ComputeGPUs: cfg.Hardware.ComputeCount(), PlannedGPUs: planned,
 		VLLMEnabled: cfg.VLLM.Enable, LoginPath: cfg.Desktop.LoginUnits, StudioWeights: weights, Self: self,
 	}
 }

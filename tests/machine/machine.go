@@ -54,9 +54,10 @@ type File struct {
 // Machine is a running container.
 type Machine struct {
 	name     string
-	scratch  string // our folder on the host: console, socket, staged files, mount point
-	leader   int    // PID 1 of the machine, as the host counts
-	commands string // the cgroup folder for commands, as the host sees it
+	scratch  string   // our folder on the host: console, socket, staged files, mount point
+	leader   int      // PID 1 of the machine, as the host counts
+	argv     []string // of systemd-nspawn
+	commands string   // the cgroup folder for commands, as the host sees it
 	groups   []string
 	loops    []int
 	exited   chan struct{} // closed when the container is gone

@@ -28,6 +28,11 @@ var masked = []string{
 
 // nspawn starts the container and waits until PID 1 reports the end of the boot.
 func (m *Machine) nspawn(ctx context.Context, layers, kernelArgs []string) error {
+	return m.await(ctx, func() (*exec.Cmd, error) { return m.command(layers, kernelArgs) })
+}
+
+// await starts the container and waits until PID 1 reports the end of the boot.
+func (m *Machine) await(ctx context.Context, command func() (*exec.Cmd, error)) error {
 	ready, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(m.scratch, "notify"), Net: "unixgram"})
 	if err != nil {
 		return fmt.Errorf("listen for the end of the boot: %w", err)
@@ -35,7 +40,7 @@ func (m *Machine) nspawn(ctx context.Context, layers, kernelArgs []string) error
 	defer ready.Close()
 	defer context.AfterFunc(ctx, func() { ready.SetReadDeadline(time.Now()) })()
 
-	cmd, err := m.command(layers, kernelArgs)
+	cmd, err := command()
 	if err != nil {
 		return err
 	}
@@ -74,17 +79,19 @@ func (m *Machine) nspawn(ctx context.Context, layers, kernelArgs []string) error
 func (m *Machine) command(layers, kernelArgs []string) (*exec.Cmd, error) {
 	args := []string{"-c", embedded("boot"), "boot", m.scratch, strings.Join(m.groups, " ")}
 	args = append(args, layers...)
-	args = append(args, "--", "systemd-nspawn", "--quiet", "--boot",
-		"--directory="+filepath.Join(m.scratch, "mnt", "root"), "--machine="+m.name, "--hostname=testbox",
+	m.argv = []string{
+		"systemd-nspawn", "--quiet", "--boot",
+		"--directory=" + filepath.Join(m.scratch, "mnt", "root"), "--machine=" + m.name, "--hostname=testbox",
 		"--register=no", "--keep-unit", "--notify-ready=yes", "--console=pipe", "--link-journal=no",
 		"--private-network", "--resolv-conf=off", "--timezone=off", "--",
-		"systemd.show_status=0", "systemd.wants=dubnium-harness.service")
-	for _, unit := range masked {
-		args = append(args, "systemd.mask="+unit)
+		"systemd.show_status=0", "systemd.wants=dubnium-harness.service",
 	}
-	cmd := exec.Command("/bin/sh", append(args, kernelArgs...)...)
-	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
-		"NOTIFY_SOCKET="+filepath.Join(m.scratch, "notify"))
+	for _, unit := range masked {
+		m.argv = append(m.argv, "systemd.mask="+unit)
+	}
+	m.argv = append(m.argv, kernelArgs...)
+	cmd := exec.Command("/bin/sh", append(append(args, "--"), m.argv...)...)
+	cmd.Env = m.environment()
 	console, err := os.Create(m.consolePath())
 	if err != nil {
 		return nil, fmt.Errorf("make the console's file: %w", err)
@@ -95,10 +102,14 @@ func (m *Machine) command(layers, kernelArgs []string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
+func (m *Machine) environment() []string {
+	return append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "NOTIFY_SOCKET="+filepath.Join(m.scratch, "notify"))
+}
+
 // run starts cmd and watches over it. The signal at the parent's death is the starting thread's,
 // so that thread is kept until the command ends.
 func (m *Machine) run(cmd *exec.Cmd) error {
-	started := make(chan error)
+	started, exited := make(chan error), m.exited
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -109,7 +120,7 @@ func (m *Machine) run(cmd *exec.Cmd) error {
 			return
 		}
 		m.exitErr = cmd.Wait()
-		close(m.exited)
+		close(exited)
 	}()
 	if err := <-started; err != nil {
 		return fmt.Errorf("start systemd-nspawn: %w", err)
