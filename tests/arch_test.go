@@ -38,7 +38,7 @@ var layers = []struct {
 	}},
 	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey", "units"}},
 	{"engines: what acts", []string{
-		"guardproc", "siteguard", "unitctl", "reconcile",
+		"guardproc", "siteguard", "unitctl", "reconcile", "idle",
 		"memory/embed", "memory/store", "memory/cluster", "memory/service", "memory/httpapi", "memory/worker", "memory/client",
 	}},
 	{"edge: what people and systemd run", []string{

@@ -147,6 +147,10 @@ func (p *parser) combinations() {
 	if !p.wrong["vllm.model"] && c.VLLM.Enable && c.VLLM.Model == "" {
 		p.problem(p.set["vllm.enable"], "vllm.enable", "is true, but vllm.model names no model; set it to a folder below %s", ModelsDirectory)
 	}
+	if !p.wrong["idle.pause"] && !p.wrong["idle.pauseMost"] && c.Idle.PauseMost < c.Idle.Pause {
+		p.problem(max(p.set["idle.pause"], p.set["idle.pauseMost"]), "idle.pauseMost", "is %v, and idle.pause is %v; the longest pause can't be shorter than the first", c.Idle.PauseMost, c.Idle.Pause)
+	}
+	p.acceptable()
 	if c.Memory.Database.DSN != "" && c.Memory.Database.DSNFile != "" {
 		p.problem(p.set["memory.database.dsnFile"], "memory.database.dsnFile", "is set beside memory.database.dsn; leave one of them out")
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	Guards              Guards
 	Memory              Memory
 	Metrics             Metrics
+	Idle                Idle
+	Degraded            Degraded
 }
 
 // Boot says what the machine is after a start.
@@ -104,7 +106,14 @@ type VLLM struct {
 	EnvironmentFiles []string // absolute; a leading "-" allows the file to be absent
 	StartTimeout     Duration
 	DrainTimeout     Duration
+	DrainThen        string // DrainFail or DrainStop
 }
+
+// What is done when vllm.drainTimeout is over and requests are left.
+const (
+	DrainFail = "fail" // the transition is blocked
+	DrainStop = "stop" // they are cut off
+)
 
 // GPU says how the graphics cards are looked at.
 type GPU struct {

@@ -42,6 +42,7 @@ func Default() Config {
 			EnvironmentFiles: []string{},
 			StartTimeout:     Duration(10 * time.Minute),
 			DrainTimeout:     Duration(60 * time.Second),
+			DrainThen:        DrainFail,
 		},
 		Plano: defaultPlano(),
 		K3s:   K3s{Unit: "k3s.service"},
@@ -61,8 +62,10 @@ func Default() Config {
 			Jobs:          defaultJobs(),
 			Audio:         defaultAudio(),
 		},
-		Memory:  defaultMemory(),
-		Metrics: defaultMetrics(),
+		Memory:   defaultMemory(),
+		Metrics:  defaultMetrics(),
+		Idle:     defaultIdle(),
+		Degraded: Degraded{DesktopUnits: []string{}},
 	}
 }
 

@@ -57,6 +57,8 @@ func sections() []section {
 		{"memory.embeddings", "What turns text into vectors. The keys from url on are of the provider \"openai\"."},
 		{"memory.artifacts", "Evidence that is kept outside of the database."},
 		{"metrics", "Figures for monitoring."},
+		{"idle", "Going to compute when nobody uses the machine. It is off unless enabled."},
+		{"degraded", "What compute may lack and is entered all the same, as degraded-compute. By default nothing: the prior mode is restored."},
 	}
 }
 
@@ -68,7 +70,7 @@ func definitions() []definition {
 		sliceKeys("interactive", func(c *Config) *Slice { return &c.Slices.Interactive }),
 		sliceKeys("ai", func(c *Config) *Slice { return &c.Slices.AI }),
 		sliceKeys("platform", func(c *Config) *Slice { return &c.Slices.Platform }),
-		guardKeys(), loadKeys(), jobKeys(), audioKeys(), memoryKeys(), metricsKeys(),
+		guardKeys(), loadKeys(), jobKeys(), audioKeys(), memoryKeys(), metricsKeys(), idleKeys(), degradedKeys(),
 	} {
 		defs = append(defs, part...)
 	}
@@ -137,6 +139,7 @@ func vllmKeys() []definition {
 		{path: "vllm.environmentFiles", at: func(c *Config) any { return &c.VLLM.EnvironmentFiles }, empty: true, check: wrongEnvironmentFile, allowed: "absolute paths, with \"-\" before one that may be absent", example: `["-/run/secrets/vllm.env"]`, doc: "Files with environment variables for vLLM, read by systemd when it starts. Secrets belong here and not in this file, which everyone may read."},
 		{path: "vllm.startTimeout", at: func(c *Config) any { return &c.VLLM.StartTimeout }, example: `"20m"`, doc: "Bounds the start of vLLM, from the request until it answers that it is healthy. Loading a large model from disk takes minutes."},
 		{path: "vllm.drainTimeout", at: func(c *Config) any { return &c.VLLM.DrainTimeout }, example: `"5m"`, doc: "Bounds the wait for running and waiting requests before vLLM is stopped."},
+		{path: "vllm.drainThen", at: func(c *Config) any { return &c.VLLM.DrainThen }, enum: []string{DrainFail, DrainStop}, example: `"stop"`, doc: "What follows when vllm.drainTimeout is over and requests are left: \"fail\" blocks the way out of compute, and vLLM goes on; \"stop\" lets vLLM be stopped, which cuts them off. No request is cut off before that time is over."},
 	}
 }
 

@@ -120,6 +120,12 @@ func filesWith(registry []guard.Descriptor) (map[string][]byte, error) {
 		"docs/transitions.md":       transitions(),
 		"docs/observer.md":          observer(),
 	}
+	if err := nixFiles(files); err != nil {
+		return nil, err
+	}
+	if err := pages(files); err != nil {
+		return nil, err
+	}
 	for _, p := range programsWith(registry) {
 		docs, err := clidoc.Files(p)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,53 +18,106 @@ const chunk = 256 << 10
 // Reader reads a log from where it ended when the reader was opened: back into
 // the past, or on into the future. Its memory is bounded by MaxLine, however
 // long the log is. It takes no lock.
+//
+// The past goes on in the logs that were rotated away and are still there as
+// logrotate(8) names them, uncompressed: path.1, path.2 and so on, as long as
+// none is missing.
 type Reader struct {
-	path string
-	f    *os.File // nil while the log doesn't exist
-	end  int64    // behind the last whole line at the time of opening
-	tail bool     // something that is no whole line follows there
+	path  string
+	f     *os.File // nil while the log doesn't exist
+	end   int64    // behind the last whole line at the time of opening
+	tail  bool     // something that is no whole line follows there
+	older []*os.File
 }
 
 // Open opens the log at path for reading. A log that doesn't exist holds no
 // events, and may come to exist.
 func Open(path string) (*Reader, error) {
 	r := &Reader{path: path}
-	if err := r.open(); err != nil {
-		return nil, err
+	err := r.open()
+	if err == nil && r.f != nil {
+		if err = r.seekEnd(); err != nil {
+			err = fmt.Errorf("read the log %s: %w", path, err)
+		}
 	}
-	if r.f == nil {
-		return r, nil
+	if err == nil {
+		err = r.openOlder()
 	}
-	if err := r.seekEnd(); err != nil {
-		return nil, errors.Join(fmt.Errorf("read the log %s: %w", path, err), r.Close())
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
 // open opens what path names now, at its beginning.
 func (r *Reader) open() error {
-	f, err := os.OpenFile(r.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := openPart(r.path)
+	r.f, r.end = f, 0
+	return err
+}
+
+// openPart opens a log for reading; nil is one that doesn't exist.
+func openPart(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the log: %w", err)
+		return nil, fmt.Errorf("read the log: %w", err)
 	}
 	if err := regular(f); err != nil {
-		return errors.Join(fmt.Errorf("read the log %s: %w", r.path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("read the log %s: %w", path, err), f.Close())
 	}
-	r.f, r.end = f, 0
+	return f, nil
+}
+
+// maxOlder bounds how many logs that were rotated away are read.
+const maxOlder = 100
+
+// openOlder opens the logs that were rotated away, the newest first. One that
+// is renamed meanwhile is met a second time under its next name, and counts
+// once.
+func (r *Reader) openOlder() error {
+	seen := []*os.File{r.f}
+	for n := 1; n <= maxOlder; n++ {
+		f, err := openPart(fmt.Sprintf("%s.%d", r.path, n))
+		if err != nil || f == nil {
+			return err
+		}
+		last := seen[len(seen)-1]
+		if last != nil {
+			same, err := sameFile(last, f)
+			if err != nil || same {
+				if err = errors.Join(err, f.Close()); err != nil {
+					return fmt.Errorf("read the log %s.%d: %w", r.path, n, err)
+				}
+				continue
+			}
+		}
+		r.older, seen = append(r.older, f), append(seen, f)
+	}
 	return nil
+}
+
+func sameFile(a, b *os.File) (bool, error) {
+	x, err := a.Stat()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Stat()
+	return err == nil && os.SameFile(x, y), err
 }
 
 // Close gives the log back.
 func (r *Reader) Close() error {
-	if r.f == nil {
-		return nil
+	var errs []error
+	for _, f := range append(r.older, r.f) {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	f := r.f
-	r.f = nil
-	return f.Close()
+	r.f, r.older = nil, nil
+	return errors.Join(errs...)
 }
 
 // seekEnd finds the end of the last whole line.
@@ -102,35 +156,57 @@ func (r *Reader) seekEnd() error {
 	return nil
 }
 
-// Back calls fn with each event that the log held when it was opened, newest
-// first; otherwise it is like Read. What follows the last whole line is left to
-// Follow, and counts as bad.
-func (r *Reader) Back(fn func(line []byte) error) (bad int, err error) {
-	if r.f == nil {
-		return 0, nil
-	}
-	bad, err = scanBack(r.f, r.end, fn)
-	return bad + r.torn(), err
-}
-
-// All is Back, oldest first.
-func (r *Reader) All(fn func(line []byte) error) (bad int, err error) {
-	if r.f == nil {
-		return 0, nil
-	}
-	bad, err = scan(io.NewSectionReader(r.f, 0, r.end), fn)
-	return bad + r.torn(), err
-}
-
-func (r *Reader) torn() int {
+// back gives every line from the end of the log to the beginning of its oldest
+// part. What follows the last whole line is left to Follow; it comes first, as
+// one that can't be read.
+func (r *Reader) back(fn each) error {
 	if r.tail {
-		return 1
+		if err := fn(nil); err != nil {
+			return err
+		}
 	}
-	return 0
+	if r.f != nil {
+		if err := splitBack(r.f, r.end, fn); err != nil {
+			return err
+		}
+	}
+	for _, f := range r.older {
+		info, err := f.Stat()
+		if err == nil {
+			err = splitBack(f, info.Size(), fn)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// scanBack is Back on the first size bytes of a file.
-func scanBack(f io.ReaderAt, size int64, fn func(line []byte) error) (bad int, err error) {
+// all is back, from the oldest line to the newest.
+func (r *Reader) all(fn each) error {
+	for _, f := range slices.Backward(r.older) {
+		info, err := f.Stat()
+		if err == nil {
+			err = split(io.NewSectionReader(f, 0, info.Size()), fn)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if r.f != nil {
+		if err := split(io.NewSectionReader(r.f, 0, r.end), fn); err != nil {
+			return err
+		}
+	}
+	if r.tail {
+		return fn(nil)
+	}
+	return nil
+}
+
+// splitBack is split on the first size bytes of a file, from the last line to
+// the first.
+func splitBack(f io.ReaderAt, size int64, fn each) error {
 	// What was read and not yet cut into lines is buf[from:to].
 	buf := make([]byte, MaxLine+chunk)
 	from, to := len(buf), len(buf)
@@ -139,14 +215,12 @@ func scanBack(f io.ReaderAt, size int64, fn func(line []byte) error) (bad int, e
 		switch {
 		case tooLong || len(text) >= MaxLine:
 			tooLong = false
-			bad++
+			return fn(nil)
 		case len(bytes.TrimSpace(text)) == 0:
-		case !isEvent(text):
-			bad++
+			return nil
 		default:
 			return fn(text)
 		}
-		return nil
 	}
 	for at := size; at > 0; {
 		if to-from >= MaxLine {
@@ -158,7 +232,7 @@ func scanBack(f io.ReaderAt, size int64, fn func(line []byte) error) (bad int, e
 		}
 		at -= int64(n)
 		if _, err := f.ReadAt(buf[from-n:from], at); err != nil {
-			return bad, fmt.Errorf("read the log from its end: %w", err)
+			return fmt.Errorf("read the log from its end: %w", err)
 		}
 		// There is no newline in what was left before.
 		fresh := from
@@ -169,11 +243,10 @@ func scanBack(f io.ReaderAt, size int64, fn func(line []byte) error) (bad int, e
 				break
 			}
 			if err := line(buf[from+i+1 : to]); err != nil {
-				return bad, err
+				return err
 			}
 			to = from + i
 		}
 	}
-	err = line(buf[from:to])
-	return bad, err
+	return line(buf[from:to])
 }

@@ -20,11 +20,7 @@ func sameBackwards(t *testing.T, data []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	bad, err := scanBack(bytes.NewReader(data), int64(len(data)), func(line []byte) error {
-		got = append(got, string(line))
-		return nil
-	})
+	got, bad, err := gather(func(fn each) error { return splitBack(bytes.NewReader(data), int64(len(data)), fn) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,16 +31,16 @@ func sameBackwards(t *testing.T, data []byte) {
 }
 
 // readBack is Read from the end: newest first.
-func readBack(path string, fn func(line []byte) error) (bad int, err error) {
+func readBack(path string, fn func(line string) error) (bad int, err error) {
 	r, err := Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer r.Close()
-	return r.Back(fn)
+	return Back(r, text, fn)
 }
 
-func TestScanBack(t *testing.T) {
+func TestSplitBack(t *testing.T) {
 	fill := func(n int) string { return `{"f":"` + strings.Repeat("x", n-len(`{"f":""}`)-1) + `"}` }
 	var many strings.Builder
 	for n := range 4000 {
@@ -76,8 +72,8 @@ func TestReadBackStops(t *testing.T) {
 	appendAll(t, path, event{N: 1}, event{N: 2}, event{N: 3})
 	enough := errors.New("enough")
 	var got []string
-	_, err := readBack(path, func(line []byte) error {
-		if got = append(got, string(line)); len(got) == 2 {
+	_, err := readBack(path, func(line string) error {
+		if got = append(got, line); len(got) == 2 {
 			return enough
 		}
 		return nil
@@ -85,12 +81,22 @@ func TestReadBackStops(t *testing.T) {
 	if diff := cmp.Diff([]string{`{"writer":"","n":3}`, `{"writer":"","n":2}`}, got); diff != "" || err != enough {
 		t.Errorf("%v %s", err, diff)
 	}
-	if bad, err := readBack(path+".none", func([]byte) error { return errors.New("an event") }); bad != 0 || err != nil {
+	if bad, err := readBack(path+".none", func(string) error { return errors.New("an event") }); bad != 0 || err != nil {
 		t.Errorf("a log that doesn't exist: %d, %v", bad, err)
 	}
-	if _, err := readBack(filepath.Dir(path), func([]byte) error { return nil }); err == nil {
+	if _, err := readBack(filepath.Dir(path), func(string) error { return nil }); err == nil {
 		t.Error("a folder passes for a log")
 	}
+}
+
+// readLengths is readBack without keeping anything.
+func readLengths(path string, fn func(n int) error) (bad int, err error) {
+	r, err := Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	return Back(r, func(line []byte) (int, bool) { return len(line), isEvent(line) }, fn)
 }
 
 // TestBackIsBounded holds that reading a long log back takes memory for a line,
@@ -105,17 +111,17 @@ func TestBackIsBounded(t *testing.T) {
 		b.ReportAllocs()
 		for range b.N {
 			lines := 0
-			if _, err := readBack(path, func([]byte) error { lines++; return nil }); err != nil || lines != 32<<10 {
+			if _, err := readLengths(path, func(int) error { lines++; return nil }); err != nil || lines != 32<<10 {
 				b.Fatal(lines, err)
 			}
 		}
 	})
-	if got := r.AllocedBytesPerOp(); got > 2*MaxLine {
-		t.Errorf("%d bytes for a log of %d, want at most %d", got, len(line)<<15, 2*MaxLine)
+	if got := r.AllocedBytesPerOp(); got > (4+3*workers)*maxBatch {
+		t.Errorf("%d bytes for a log of %d, want at most %d", got, len(line)<<15, (4+3*workers)*maxBatch)
 	}
 }
 
-func FuzzScanBack(f *testing.F) {
+func FuzzSplitBack(f *testing.F) {
 	f.Add([]byte("{\"a\":1}\n{\"a\n{\"a\":3}\n"))
 	f.Add([]byte("\n\n12\n {} \n{}\x00"))
 	f.Add([]byte("{}"))

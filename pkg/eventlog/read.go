@@ -3,65 +3,37 @@ package eventlog
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-
-	"golang.org/x/sys/unix"
 )
 
-// Read calls fn with each event of the log at path, oldest first, without its
-// newline; the slice is valid only during the call. It stops at the first error
-// of fn and returns it as it is. Lines that are no JSON object or longer than
-// MaxLine are skipped and counted as bad; empty lines don't count. A log that
-// doesn't exist holds no events.
-//
-// Read takes no lock. If it meets a writer in the middle of a write, that line
-// counts as bad this time.
-func Read(path string, fn func(line []byte) error) (bad int, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read the log: %w", err)
-	}
-	defer f.Close()
-	if err := regular(f); err != nil {
-		return 0, fmt.Errorf("read the log %s: %w", path, err)
-	}
-	return scan(f, fn)
-}
+// each takes one line of a log without its newline, valid only during the
+// call; nil stands for one that is too long. Its error ends reading.
+type each func(line []byte) error
 
-// scan is Read on a stream.
-func scan(r io.Reader, fn func(line []byte) error) (bad int, err error) {
+// split cuts a stream into lines. Empty ones are left out.
+func split(r io.Reader, fn each) error {
 	// A buffer of the longest line: a line that doesn't fit is too long.
 	br := bufio.NewReaderSize(r, MaxLine)
 	for {
 		line, err := br.ReadSlice('\n')
 		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
-			return bad, fmt.Errorf("read the log: %w", err)
+			return fmt.Errorf("read the log: %w", err)
 		}
 		last := err == io.EOF
 		switch {
 		case err == bufio.ErrBufferFull:
-			bad++
 			if last, err = skipLine(br); err != nil {
-				return bad, fmt.Errorf("read the log: %w", err)
+				return fmt.Errorf("read the log: %w", err)
 			}
-		case len(bytes.TrimSpace(line)) == 0:
-		case !isEvent(line):
-			bad++
+			err = fn(nil)
+		case len(bytes.TrimSpace(line)) > 0:
+			err = fn(bytes.TrimSuffix(line, []byte{'\n'}))
 		default:
-			if err := fn(bytes.TrimSuffix(line, []byte{'\n'})); err != nil {
-				return bad, err
-			}
+			err = nil
 		}
-		if last {
-			return bad, nil
+		if err != nil || last {
+			return err
 		}
 	}
 }
@@ -82,6 +54,4 @@ func skipLine(br *bufio.Reader) (last bool, err error) {
 }
 
 // isEvent tells whether a line is a JSON object.
-func isEvent(line []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(line, " \t\r"), []byte("{")) && json.Valid(line)
-}
+func isEvent(line []byte) bool { return Object(line, nil, nil) }

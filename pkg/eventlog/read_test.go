@@ -11,12 +11,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func collect(r io.Reader) (events []string, bad int, err error) {
-	bad, err = scan(r, func(line []byte) error {
-		events = append(events, string(line))
+// gather is what a way to read lines gives, as text.
+func gather(lines func(each) error) (events []string, bad int, err error) {
+	bad, err = ordered(lines, text, func(line string) error {
+		events = append(events, line)
 		return nil
 	})
 	return events, bad, err
+}
+
+func text(line []byte) (string, bool) { return string(line), isEvent(line) }
+
+func collect(r io.Reader) (events []string, bad int, err error) {
+	return gather(func(fn each) error { return split(r, fn) })
+}
+
+// readAll reads the log at path, oldest first.
+func readAll(path string, fn func(line string) error) (bad int, err error) {
+	r, err := Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	return All(r, text, fn)
 }
 
 func TestScan(t *testing.T) {
@@ -56,7 +73,7 @@ func TestReadStops(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.jsonl")
 	appendAll(t, path, event{N: 1}, event{N: 2}, event{N: 3})
 	enough, calls := errors.New("enough"), 0
-	_, err := Read(path, func([]byte) error {
+	_, err := readAll(path, func(string) error {
 		if calls++; calls == 2 {
 			return enough
 		}
@@ -65,7 +82,7 @@ func TestReadStops(t *testing.T) {
 	if err != enough || calls != 2 {
 		t.Errorf("%d calls and %v, want 2 and the callback's own error", calls, err)
 	}
-	if _, err := Read(filepath.Dir(path), func([]byte) error { return nil }); err == nil {
+	if _, err := readAll(filepath.Dir(path), func(string) error { return nil }); err == nil {
 		t.Error("a folder passes for a log")
 	}
 }

@@ -23,7 +23,7 @@ var VLLMDrainable = guard.Descriptor{
 	Question: "Can vLLM be stopped without cutting off a request?",
 	Manual: `Asks systemd for the unit in vllm.unit, and where it runs vLLM itself for its metrics: vllm:num_requests_running and vllm:num_requests_waiting have to be 0, over all models and engines. A unit that does not run has nothing to drain.
 
-With --wait it asks again until both are 0, for vllm.drainTimeout at most. It stops nobody from sending requests meanwhile.
+With --wait it asks again until both are 0, for vllm.drainTimeout at most. It stops nobody from sending requests meanwhile. When that time is over it blocks, or passes where vllm.drainThen is "stop": the site has then said that requests which take longer are cut off.
 
 A unit that runs while nobody listens at vllm.host and vllm.port, as one that is still loading, has no requests that could be cut off. One that listens and does not tell its metrics is an inspection error: it could be stuck with requests in it. After a look at systemctl status, stop it by hand. After a block, wait for the clients, or end them.`,
 	Block:  exitcode.VLLMNotDrainable,
@@ -34,6 +34,7 @@ A unit that runs while nobody listens at vllm.host and vllm.port, as one that is
 		{Word: "not-serving", Class: guard.Pass, Meaning: "the unit runs, but nobody listens at its address"},
 		{Word: "idle", Class: guard.Pass, Meaning: "no request is running or waiting"},
 		{Word: "drained", Class: guard.Pass, Meaning: "with --wait: the last request has ended"},
+		{Word: "given-up", Class: guard.Pass, Meaning: "with --wait: requests were still there when the drain time was over, and vllm.drainThen lets them be cut off"},
 		{Word: "requests-in-flight", Class: guard.Block, Meaning: "requests are running or waiting"},
 		{Word: "drain-overdue", Class: guard.Block, Meaning: "with --wait: requests were still there when the drain time was over"},
 	},
@@ -65,6 +66,7 @@ type drainEvidence struct {
 	Running  int    `json:"running"` // requests being answered
 	Waiting  int    `json:"waiting"` // requests queued
 	WaitedMS int64  `json:"waited_ms"`
+	Then     string `json:"then"` // vllm.drainThen
 }
 
 // drain is one look at vLLM.
@@ -80,7 +82,7 @@ func lookAtDrain(ctx context.Context, env guard.Env) drain {
 	answer := collect.Ask(ctx, env.Root, []string{cfg.Unit})
 	unit := answer.Systemd.Unit(cfg.Unit)
 	d := drain{
-		ev:      drainEvidence{Unit: cfg.Unit, Active: unit.ActiveState, Address: vllm.Addr(cfg.Host, cfg.Port)},
+		ev:      drainEvidence{Unit: cfg.Unit, Active: unit.ActiveState, Address: vllm.Addr(cfg.Host, cfg.Port), Then: cfg.DrainThen},
 		unitErr: answer.SystemdErr,
 	}
 	if d.unitErr == nil && d.ev.Active == "" {
@@ -110,6 +112,8 @@ func judgeDrain(d drain, wait time.Duration) guard.Verdict {
 		return guard.Say("not-serving", ev, "%s is %s and nobody listens at %s", ev.Unit, ev.Active, ev.Address)
 	case d.loadErr != nil:
 		return guard.CannotSee(fmt.Errorf("%s is %s, but its requests can't be counted: %w", ev.Unit, ev.Active, d.loadErr), ev)
+	case !d.load.Idle() && wait > 0 && ev.WaitedMS >= wait.Milliseconds() && d.ev.Then == config.DrainStop:
+		return guard.Say("given-up", ev, "%s still has %s after %d ms, which vllm.drainThen lets be cut off", ev.Unit, requests(d.load), ev.WaitedMS)
 	case !d.load.Idle() && wait > 0 && ev.WaitedMS >= wait.Milliseconds():
 		return guard.Say("drain-overdue", ev, "%s still has %s after %d ms", ev.Unit, requests(d.load), ev.WaitedMS)
 	case !d.load.Idle():

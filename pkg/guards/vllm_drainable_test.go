@@ -120,13 +120,16 @@ func TestDrainIsWaitedFor(t *testing.T) {
 	tests := map[string]struct {
 		busyLooks int32 // how many answers tell of a request
 		wait      time.Duration
+		then      string
 		reason    string
 		waits     bool
 	}{
-		"nothing to wait for": {0, most, "idle", false},
-		"it drains":           {2, most, "drained", true},
-		"it does not":         {1 << 20, 300 * time.Millisecond, "drain-overdue", true},
-		"nobody waits":        {2, 0, "requests-in-flight", false},
+		"nothing to wait for":              {0, most, config.DrainFail, "idle", false},
+		"it drains":                        {2, most, config.DrainStop, "drained", true},
+		"it does not":                      {1 << 20, 300 * time.Millisecond, config.DrainFail, "drain-overdue", true},
+		"it does not, and may be cut off":  {1 << 20, 300 * time.Millisecond, config.DrainStop, "given-up", true},
+		"nobody waits":                     {2, 0, config.DrainFail, "requests-in-flight", false},
+		"nobody waits, and may be cut off": {2, 0, config.DrainStop, "requests-in-flight", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +137,7 @@ func TestDrainIsWaitedFor(t *testing.T) {
 			h := hosts.Start(t, "compute")
 			var looks atomic.Int32
 			cfg := config.Default()
+			cfg.VLLM.DrainThen = tt.then
 			metrics(t, func() string {
 				if looks.Add(1) <= tt.busyLooks {
 					return gauges(1, 4)

@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/config"
@@ -125,6 +126,9 @@ func step(s mode.Step, unit string, cfg config.Config) Step {
 		Action: s.Action, Unit: unit, Guards: s.Guards,
 		Bound: Bound(s, cfg), Tolerated: s.Tolerated, Why: s.Why,
 	}
+	if s.Action == mode.StopUnit && s.Unit == mode.LoginPath && slices.Contains(cfg.Degraded.DesktopUnits, unit) {
+		out.Tolerated = true
+	}
 	out.BoundMS = out.Bound.Milliseconds()
 	switch {
 	case s.Unit == mode.LoginPath && unit == "":
@@ -185,12 +189,16 @@ func Bound(s mode.Step, cfg config.Config) time.Duration {
 func (p Plan) Total() time.Duration {
 	var sum time.Duration
 	for _, s := range p.Steps {
-		if s.Skip == "" || s.Skip == skipIfDown {
+		if p.Counts(s) {
 			sum += s.Bound
 		}
 	}
 	return sum
 }
+
+// Counts tells whether a step may take time: it is not skipped, or nobody has
+// looked whether it is to be.
+func (p Plan) Counts(s Step) bool { return s.Skip == "" || s.Skip == skipIfDown }
 
 // unit finds what was seen of a unit of the plan; false where systemd did not
 // tell its state.

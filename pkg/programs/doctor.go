@@ -60,7 +60,7 @@ const patience = 10 * time.Second
 func (c *doctorCmd) Run(ctx context.Context, env *cli.Env) error {
 	d := &doctor{env: env, store: record.Store{Root: env.Root}}
 	for _, look := range []func(context.Context){
-		d.configuration, d.programs, d.units, d.operators, d.folders, d.state, d.history, d.lock, d.sources, d.gpus, d.metricsFolder,
+		d.configuration, d.programs, d.units, d.operators, d.folders, d.state, d.history, d.lock, d.sources, d.gpus, d.metricsFolder, d.idle,
 	} {
 		bounded, cancel := context.WithTimeout(ctx, patience)
 		look(bounded)

@@ -37,7 +37,7 @@ func (d *doctor) programs(ctx context.Context) {
 		return
 	}
 	dir := filepath.Dir(self)
-	names := []string{"mode", "reconcile", "observe-current"}
+	names := []string{"mode", "reconcile", "observe-current", "mode-idle"}
 	for _, g := range guards.All() {
 		names = append(names, g.Binary())
 	}

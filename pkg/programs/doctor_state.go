@@ -12,7 +12,6 @@ import (
 
 	"github.com/ryjen/dubnium/pkg/gpu"
 	"github.com/ryjen/dubnium/pkg/hostfs"
-	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/plan"
 	"github.com/ryjen/dubnium/pkg/procinfo"
 	"github.com/ryjen/dubnium/pkg/record"
@@ -178,22 +177,12 @@ func (d *doctor) lock(context.Context) {
 		return
 	}
 	since, err := time.Parse(time.RFC3339, l.Since)
-	if bound := longest(d); err == nil && time.Since(since) > bound {
+	if bound := plan.Longest(d.cfg); err == nil && time.Since(since) > bound {
 		d.fault(area, record.LockFile, "journalctl -u 'mode-controller@*' -b says where it stands; systemctl stop 'mode-controller@*' ends it",
 			"%s has held it since %s, longer than the %v that a transition and its way back may take", name, l.Since, bound)
 		return
 	}
 	d.ok(area, record.LockFile, "%s holds it for a transition to %s", name, l.Target)
-}
-
-// longest is what a transition and its way back may take together.
-func longest(d *doctor) time.Duration {
-	var most time.Duration
-	for _, t := range mode.Transitions() {
-		p := plan.ForState(t.From.State(), t.To, d.cfg)
-		most = max(most, p.Total())
-	}
-	return 2 * most
 }
 
 // remedies for sources, by what is in their names.

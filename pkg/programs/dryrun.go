@@ -19,8 +19,10 @@ type preview struct {
 	Plan          plan.Plan      `json:"plan"`
 	Guards        []guard.Result `json:"guards"`
 	Blocked       bool           `json:"blocked"`
-	BoundMS       int64          `json:"bound_ms"`
-	ExitCode      exitcode.Code  `json:"exit_code"`
+	BoundMS       int64          `json:"bound_ms"` // Bound.ForwardMS
+	Bound         bounds         `json:"bound"`
+	sum           plan.Bounds
+	ExitCode      exitcode.Code `json:"exit_code"`
 }
 
 // dryRun prints what a transition would do, with its guards evaluated. Its
@@ -28,7 +30,8 @@ type preview struct {
 // can tell.
 func dryRun(ctx context.Context, env *cli.Env, eng *reconcile.Engine, target mode.Mode, format cli.Format) error {
 	_, p := eng.Plan(ctx, target)
-	doc := preview{SchemaVersion: 1, Plan: p, BoundMS: p.Total().Milliseconds(), Guards: []guard.Result{}}
+	b := p.Bound(eng.Config)
+	doc := preview{SchemaVersion: 1, Plan: p, BoundMS: b.Forward.Milliseconds(), Bound: boundsOf(b), sum: b, Guards: []guard.Result{}}
 	if !p.Noop {
 		doc.Guards = eng.Host.Guards(ctx, p.Guards, target)
 	}
@@ -47,12 +50,12 @@ func writePreview(env *cli.Env, doc preview) error {
 		_, err := fmt.Fprintf(env.Stdout, "The machine is in %s already: nothing would be done.\n", p.To)
 		return err
 	}
-	fmt.Fprintf(env.Stdout, "From %s to %s, by the row %q; at most %v.\n\n", p.From, p.To, p.Row, p.Total())
+	fmt.Fprintf(env.Stdout, "From %s to %s, by the row %q; at most %v.\n\n", p.From, p.To, p.Row, doc.sum.Forward)
 	if err := guardTable(env, doc.Guards); err != nil {
 		return err
 	}
 	fmt.Fprintln(env.Stdout)
-	if err := stepTable(env, p); err != nil {
+	if err := boundTable(env, p, doc.sum); err != nil {
 		return err
 	}
 	fmt.Fprintf(env.Stdout, "\nSuccess is observed as: %s.\n", p.Success)
@@ -71,19 +74,6 @@ func guardTable(env *cli.Env, results []guard.Result) error {
 			hard = "hard"
 		}
 		t.Row(r.Guard, string(r.Class), hard, short(r.DurationMS), r.Reason, r.Message)
-	}
-	return t.Write()
-}
-
-// stepTable prints the steps of a plan.
-func stepTable(env *cli.Env, p plan.Plan) error {
-	t := env.NewTable("STEP", "ACTION", "BOUND", "WHY", "SKIPPED")
-	for i, s := range p.Steps {
-		title := s.Title()
-		for _, g := range s.Guards {
-			title += " check_" + g
-		}
-		t.Row(fmt.Sprint(i+1), title, s.Bound.String(), s.Why, s.Skip)
 	}
 	return t.Write()
 }

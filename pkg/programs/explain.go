@@ -19,11 +19,18 @@ type explainCmd struct {
 
 // explanation is the document of mode explain, one a mode.
 type explanation struct {
-	SchemaVersion int         `json:"schema_version"`
-	Mode          mode.Mode   `json:"mode"`
-	Intent        string      `json:"intent"`
-	Success       string      `json:"success"`
-	Ways          []plan.Plan `json:"ways"`
+	SchemaVersion int       `json:"schema_version"`
+	Mode          mode.Mode `json:"mode"`
+	Intent        string    `json:"intent"`
+	Success       string    `json:"success"`
+	Ways          []way     `json:"ways"`
+}
+
+// way is a plan with what bounds it in time.
+type way struct {
+	plan.Plan
+	Bound bounds `json:"bound"`
+	sum   plan.Bounds
 }
 
 // intents says what each mode is for.
@@ -49,11 +56,12 @@ func (c *explainCmd) Run(_ context.Context, env *cli.Env) error {
 	}
 	docs := []explanation{}
 	for _, m := range targets {
-		doc := explanation{SchemaVersion: 1, Mode: m, Intent: intents[m], Ways: []plan.Plan{}}
+		doc := explanation{SchemaVersion: 1, Mode: m, Intent: intents[m], Ways: []way{}}
 		for _, t := range mode.Transitions() {
 			if t.To == m {
 				p := plan.ForState(t.From.State(), m, cfg)
-				doc.Success, doc.Ways = p.Success, append(doc.Ways, p)
+				b := p.Bound(cfg)
+				doc.Success, doc.Ways = p.Success, append(doc.Ways, way{p, boundsOf(b), b})
 			}
 		}
 		docs = append(docs, doc)
@@ -74,9 +82,9 @@ func (c *explainCmd) Run(_ context.Context, env *cli.Env) error {
 func writeExplanation(env *cli.Env, doc explanation) error {
 	fmt.Fprintf(env.Stdout, "%s\n%s\nIt is observed as: %s.\n", env.Paint(cli.Bold, string(doc.Mode)), doc.Intent, doc.Success)
 	for _, p := range doc.Ways {
-		fmt.Fprintf(env.Stdout, "\n%s, at most %v\n", env.Paint(cli.Cyan, p.Row), p.Total())
+		fmt.Fprintf(env.Stdout, "\n%s, at most %v\n", env.Paint(cli.Cyan, p.Row), p.sum.Forward)
 		t := env.NewTable("GUARD", "KIND", "CODE", "ASKS")
-		for _, name := range append(append([]string{}, p.Guards...), gatesOf(p)...) {
+		for _, name := range append(append([]string{}, p.Guards...), gatesOf(p.Plan)...) {
 			d, _ := guards.Find(name)
 			kind := "soft"
 			if d.Hard {
@@ -88,7 +96,7 @@ func writeExplanation(env *cli.Env, doc explanation) error {
 			return err
 		}
 		fmt.Fprintln(env.Stdout)
-		if err := stepTable(env, p); err != nil {
+		if err := boundTable(env, p.Plan, p.sum); err != nil {
 			return err
 		}
 	}

@@ -83,14 +83,14 @@ func TestStats(t *testing.T) {
 	for i := range 100 {
 		s.add(record.Sum{
 			Timestamp: "t", Prior: "desktop", Requested: mode.Compute, Outcome: record.Converged, DurationMS: float64(100 - i),
-			Actions: []record.Action{
+			Actions: []record.SumAction{
 				{Action: mode.Gate, Status: record.Done, DurationMS: float64(i)},
 				{Action: mode.Gate, Status: record.Errored, DurationMS: 9999},
 				{Action: mode.StopUnit, Unit: "other.service", Status: record.Done, DurationMS: 9999},
 			},
 		})
 	}
-	s.add(record.Sum{Timestamp: "u", Prior: "compute", Requested: mode.Desktop, Outcome: record.Degraded, DurationMS: 7, Actions: []record.Action{
+	s.add(record.Sum{Timestamp: "u", Prior: "compute", Requested: mode.Desktop, Outcome: record.Degraded, DurationMS: 7, Actions: []record.SumAction{
 		{Action: mode.StopUnit, Unit: "vllm.service", Status: record.Done, DurationMS: 3},
 	}})
 	block := record.SumGuard{Guard: "check_a", Class: guard.Block, Reason: "r", Hard: true}

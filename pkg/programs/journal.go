@@ -22,6 +22,7 @@ const (
 	entryAction      = "418f6da2cb034aa0a9c101c1a0686791" // an action has ended
 	entryRollback    = "757b56e9f7894f09a4ea6bf77dd014c7" // the prior mode is being restored
 	entryEnded       = "f5e500f397e14c778b409f370d2e5518" // a transition has ended
+	entryDrain       = "6b1f0d7c52e84e0c9a3f7d18c4b2e9a6" // vLLM has requests that are waited for
 	entryInterrupted = "dd926d86ddac4acfb5804ce186cd5c6e" // the record of one that was cut off has been closed
 )
 
@@ -31,6 +32,7 @@ var entryKinds = []struct{ id, what string }{
 	{entryOverride, "an operator overrides guards: OVERRIDE= names them, REASON= and OVERRIDE_USER= say why and who"},
 	{entryGuard, "a guard has answered: GUARD=, GUARD_CLASS= (pass, block or error), GUARD_HARD= (yes or no), REASON=, DURATION_USEC="},
 	{entryAction, "an action has ended: ACTION=, ACTION_STATUS=, ACTION_UNIT=, ROLLBACK= (yes or no), DURATION_USEC="},
+	{entryDrain, "vLLM has requests that are waited for: REQUESTS_RUNNING=, REQUESTS_WAITING=, LEFT_USEC= of vllm.drainTimeout"},
 	{entryRollback, "an action failed, and the prior mode is being restored"},
 	{entryEnded, "a transition has ended: OUTCOME=, FINAL=, EXIT_STATUS=, REASON=, DURATION_USEC="},
 	{entryInterrupted, "the record of a transition that was cut off has been closed: OUTCOME=interrupted, REASON="},
@@ -101,6 +103,10 @@ func (r *reporter) tell(word, title, detail string, doc any) bool {
 		}
 		return r.send(entryGuard, p, word+" "+message, map[string]string{
 			"GUARD": d.Guard, "GUARD_CLASS": string(d.Class), "GUARD_HARD": yesNo(d.Hard), "REASON": d.Reason, "DURATION_USEC": usec(d.DurationMS),
+		})
+	case record.Drain:
+		return r.send(entryDrain, journal.Info, word+" "+message, map[string]string{
+			"REQUESTS_RUNNING": strconv.Itoa(d.Running), "REQUESTS_WAITING": strconv.Itoa(d.Waiting), "LEFT_USEC": usec(float64(d.LeftMS)),
 		})
 	case record.Action:
 		p := journal.Info

@@ -53,6 +53,15 @@ func writeMetrics(env *cli.Env, cfg config.Config, state mode.State, keep bool) 
 	}
 }
 
+// Metrics describes the figures, with samples that say nothing but which labels
+// there are.
+func Metrics() []textfile.Metric {
+	return looked{
+		last:  &record.Event{Timestamp: time.Unix(0, 0).UTC().Format(time.RFC3339)},
+		tally: record.Tally{Transitions: make([]record.TransitionCount, 1), Guards: make([]record.GuardCount, 1)},
+	}.metrics()
+}
+
 // metrics are the figures by their names in Prometheus.
 func (l looked) metrics() []textfile.Metric {
 	_, stable := l.state.Stable()

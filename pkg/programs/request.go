@@ -63,34 +63,65 @@ func request(ctx context.Context, env *cli.Env, target mode.Mode, format cli.For
 		return exitcode.With(exitcode.Inspection, err)
 	}
 	defer mgr.Close()
+	var result unitctl.JobResult
 	ended := make(chan error, 1)
 	go func() {
-		_, err := mgr.Start(ctx, unit, "fail")
+		var err error
+		result, err = mgr.Start(ctx, unit, "fail")
 		ended <- err
 	}()
 	story := newStory(env, format)
-	look := func() {
-		if m, found, err := store.Marker(); err == nil && found && m.ID != stale.ID && m.ID != before.ID {
-			story.marker(m)
-		}
-	}
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	for {
+	var failure error
+	for lost := false; !lost || locked(store); {
 		select {
 		case <-tick.C:
-			look()
-		case err := <-ended:
-			return conclude(ctx, env, story, store, before.ID, unit, err)
+			if m, found, err := store.Marker(); err == nil && found && m.Requested == target && m.ID != stale.ID && m.ID != before.ID {
+				story.marker(m)
+			}
+		case failure = <-ended:
+			if over(failure) {
+				return conclude(env, story, store, asked{target, result.Unit.InvocationID, before.ID}, unit, failure)
+			}
+			// Whoever lost sight of the unit, as when D-Bus has died, follows the
+			// lock: the controller goes on without us.
+			lost = true
+		case <-ctx.Done():
+			return exitcode.Errorf(exitcode.Inspection, "no longer following %s; it goes on by itself, and mode status shows how far it is", unit)
 		}
 	}
+	return conclude(env, story, store, asked{target: target, before: before.ID}, unit, failure)
+}
+
+// over tells whether an error, or that there is none, says how the unit ended.
+func over(err error) bool {
+	var job *unitctl.JobFailed
+	return err == nil || errors.As(err, &job) || bus.IsAccessDenied(err)
+}
+
+func locked(store record.Store) bool {
+	l, err := store.Lock()
+	return err == nil && l.Held
+}
+
+// asked tells the record of a request from those of others that ended meanwhile:
+// another request, or the one that was killed and is now told of.
+type asked struct {
+	target     mode.Mode
+	invocation string // of the unit; empty where systemd did not tell
+	before     string // the id of the last record when it was asked
+}
+
+func (a asked) mine(last record.Event) bool {
+	if a.invocation != "" {
+		return last.ID != a.before && last.InvocationID == a.invocation
+	}
+	return last.ID != a.before && last.Requested == a.target && last.Outcome != record.Interrupted
 }
 
 // conclude tells how the controller ended and gives its exit code.
-func conclude(ctx context.Context, env *cli.Env, story *story, store record.Store, before, unit string, failure error) error {
-	if ctx.Err() != nil {
-		return exitcode.Errorf(exitcode.Inspection, "no longer following %s; it goes on by itself, and mode status shows how far it is", unit)
-	}
+func conclude(env *cli.Env, story *story, store record.Store, a asked, unit string, failure error) error {
 	if bus.IsAccessDenied(failure) {
 		return exitcode.Errorf(exitcode.NotPermitted, "start %s: not permitted; run this as root, or join the group %s (usermod -aG %[2]s NAME, then log in again)", unit, config.OperatorsGroup)
 	}
@@ -98,7 +129,7 @@ func conclude(ctx context.Context, env *cli.Env, story *story, store record.Stor
 	if err != nil {
 		return exitcode.With(exitcode.Inspection, err)
 	}
-	if found && last.ID != before {
+	if found && a.mine(last) {
 		story.finishFrom(last)
 		if err := story.end(last); err != nil {
 			return err
@@ -111,10 +142,14 @@ func conclude(ctx context.Context, env *cli.Env, story *story, store record.Stor
 	return exitcode.With(codeOf(failure), fmt.Errorf("%w; journalctl -u %s says more", failure, unit))
 }
 
-// codeOf is the exit code of a controller that left no record.
+// codeOf is the exit code of a controller that left no record, or of which we
+// know nothing.
 func codeOf(err error) exitcode.Code {
 	var job *unitctl.JobFailed
-	if errors.As(err, &job) && job.JobResult.Unit.ExecMainCode == exited {
+	if !errors.As(err, &job) {
+		return exitcode.Inspection
+	}
+	if job.JobResult.Unit.ExecMainCode == exited {
 		if c := exitcode.Code(job.JobResult.Unit.ExecMainStatus); c.Band() != exitcode.BandOutside && c != exitcode.OK {
 			return c
 		}

@@ -34,6 +34,7 @@ type status struct {
 	Last          *record.Event       `json:"last_transition,omitempty"`
 	Placement     placement           `json:"placement"`
 	Hardware      hardware            `json:"hardware"`
+	Idle          idleStatus          `json:"idle"`
 	Unread        []string            `json:"unread"`
 }
 
@@ -100,6 +101,8 @@ func gatherStatus(ctx context.Context, env *cli.Env, cfg config.Config) status {
 			}
 		}
 	}
+	doc.Idle, err = idleOf(store, cfg, time.Now())
+	note(err)
 	stable, is := doc.Observation.State.Stable()
 	doc.Needed = doc.Desired != "" && (!is || stable != doc.Desired)
 	return doc
@@ -155,6 +158,7 @@ func writeStatus(env *cli.Env, cfg config.Config, doc status) error {
 	line("vllm", "%s", vllmLine(cfg, o.Signals.VLLM))
 	line("placement", "studio %s, ai %s, platform %s", doc.Placement.Studio, doc.Placement.AI, doc.Placement.Platform)
 	line("gpus", "%s", gpuLine(doc.Hardware))
+	line("idle", "%s", doc.Idle)
 	_, err := io.WriteString(env.Stdout, b.String())
 	return err
 }

@@ -20,6 +20,7 @@ type story struct {
 	guards int
 	steps  map[int]record.Status
 	phase  record.Phase
+	drain  record.Drain
 	// journal is told as well, where there is one; nil where not.
 	journal *reporter
 }
@@ -36,6 +37,10 @@ func (s *story) marker(m record.Marker) {
 		if o := m.Override; o != nil {
 			s.say("override", strings.Join(o.Guards, ", "), fmt.Sprintf("%s (%s)", o.Reason, o.User), *o)
 		}
+	}
+	if m.Drain != nil && *m.Drain != s.drain {
+		s.drain = *m.Drain
+		s.say("waiting", m.Drain.Unit, drainDetail(*m.Drain), *m.Drain)
 	}
 	for ; s.guards < len(m.Guards); s.guards++ {
 		g := m.Guards[s.guards]
@@ -137,11 +142,17 @@ func markOf(word string) (string, cli.Style) {
 		return "✓", cli.Green
 	case string(record.Skipped):
 		return "·", cli.Dim
+	case "waiting":
+		return "…", cli.Cyan
 	case string(record.Tolerated):
 		return "!", cli.Yellow
 	default:
 		return "✗", cli.Red
 	}
+}
+
+func drainDetail(d record.Drain) string {
+	return fmt.Sprintf("%d requests running and %d waiting, %d s left", d.Running, d.Waiting, (d.LeftMS+999)/1000)
 }
 
 func guardDetail(g guard.Result) string {

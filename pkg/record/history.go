@@ -7,8 +7,6 @@ import (
 
 	"github.com/ryjen/dubnium/pkg/eventlog"
 	"github.com/ryjen/dubnium/pkg/evidence"
-	"github.com/ryjen/dubnium/pkg/exitcode"
-	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/observe"
 )
 
@@ -52,38 +50,22 @@ func withoutSignals(o *observe.Observation) *observe.Observation {
 // Events reads the history, oldest first. Lines that are torn or foreign are
 // counted, not lost: they stay in the file.
 func (s Store) Events(fn func(Event) error) (bad int, err error) {
-	d := decoder[Event]{fn: fn}
-	bad, err = eventlog.Read(s.Root.Path(EventsFile), d.line)
-	return bad + d.bad, err
+	history, err := s.History()
+	if err != nil {
+		return 0, err
+	}
+	defer history.Close()
+	return eventlog.All(history.log, parseEvent, fn)
 }
 
-// Head is what a list of events needs of one; Line is all of it, as it was
-// written, and valid only during the call that gives it.
-type Head struct {
-	Type       Type          `json:"type"`
-	Timestamp  string        `json:"timestamp"`
-	ID         string        `json:"id"`
-	Requested  mode.Mode     `json:"requested"`
-	Prior      mode.State    `json:"prior"`
-	Final      mode.State    `json:"final"`
-	Outcome    Outcome       `json:"outcome"`
-	Success    bool          `json:"success"`
-	ExitCode   exitcode.Code `json:"exit_code"`
-	Reason     string        `json:"reason"`
-	DurationMS float64       `json:"duration_ms"`
-
-	Line []byte `json:"-"`
-}
-
-// Event decodes the whole event.
-func (h Head) Event() (Event, error) {
+func parseEvent(line []byte) (Event, bool) {
 	var ev Event
-	err := json.Unmarshal(h.Line, &ev)
-	return ev, err
+	return ev, json.Unmarshal(line, &ev) == nil && ev.ID != ""
 }
 
-// History is the history from where it ended when it was opened. It is read in
-// memory for one event, however long it is.
+// History is the history from where it ended when it was opened, with what of
+// it was rotated away (see eventlog.Reader). It is read in bounded memory,
+// however long it is.
 type History struct{ log *eventlog.Reader }
 
 // History opens the history, to be read back or followed.
@@ -100,60 +82,23 @@ func (h *History) Close() error { return h.log.Close() }
 
 // Back reads the history from its end, newest first.
 func (h *History) Back(fn func(Head) error) (bad int, err error) {
-	d := headDecoder{fn: fn}
-	bad, err = h.log.Back(d.line)
-	return bad + d.bad, err
+	return eventlog.Back(h.log, parseHead, fn)
 }
 
 // All reads the history from its beginning, oldest first.
 func (h *History) All(fn func(Head) error) (bad int, err error) {
-	d := headDecoder{fn: fn}
-	bad, err = h.log.All(d.line)
-	return bad + d.bad, err
+	return eventlog.All(h.log, parseHead, fn)
 }
 
 // Follow reads the events that are appended from now on, until ctx ends. skip
 // is told of each line that is none.
 func (h *History) Follow(ctx context.Context, fn func(Head) error, skip func()) error {
 	return h.log.Follow(ctx, func(line []byte) error {
-		d := headDecoder{fn: fn}
-		err := d.line(line)
-		if d.bad > 0 {
+		head, ok := parseHead(line)
+		if !ok {
 			skip()
+			return nil
 		}
-		return err
+		return fn(head)
 	}, skip)
 }
-
-// headDecoder is a decoder that hands the line on.
-type headDecoder struct {
-	fn  func(Head) error
-	bad int
-}
-
-func (d *headDecoder) line(line []byte) error {
-	h := Head{}
-	if json.Unmarshal(line, &h) != nil || h.ID == "" {
-		d.bad++
-		return nil
-	}
-	h.Line = line
-	return d.fn(h)
-}
-
-// decoder makes events of lines, and counts what are none.
-type decoder[T interface{ id() string }] struct {
-	fn  func(T) error
-	bad int
-}
-
-func (d *decoder[T]) line(line []byte) error {
-	var e T
-	if json.Unmarshal(line, &e) != nil || e.id() == "" {
-		d.bad++
-		return nil
-	}
-	return d.fn(e)
-}
-
-func (e Event) id() string { return e.ID }

@@ -91,6 +91,17 @@ func (s Store) TakeOverride(target mode.Mode, bootID string, now time.Time) (*Ov
 	return &r.Override, nil
 }
 
+// OverrideWaits tells whether a request waits for the controller, so that the
+// next transition could be let past guards. One that can't be read counts.
+func (s Store) OverrideWaits(now time.Time) bool {
+	r, found, err := s.override()
+	if err != nil || !found {
+		return err != nil
+	}
+	expires, err := time.Parse(TimeFormat, r.Expires)
+	return err == nil && now.Before(expires)
+}
+
 // DropOverride takes a request back that the controller has not taken.
 func (s Store) DropOverride(id string) error {
 	r, found, err := s.override()

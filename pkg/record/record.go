@@ -57,6 +57,11 @@ const (
 	Interrupted Outcome = "interrupted"
 )
 
+// Outcomes lists them all.
+func Outcomes() []Outcome {
+	return []Outcome{Converged, Noop, Blocked, CheckError, RolledBack, TimedOut, Degraded, Failed, Interrupted}
+}
+
 // Success tells whether the request was fulfilled in full.
 func (o Outcome) Success() bool { return o == Converged || o == Noop }
 
@@ -152,6 +157,16 @@ type Marker struct {
 	Guards        []guard.Result `json:"guards"`
 	Steps         []Action       `json:"steps"`
 	Override      *Override      `json:"override,omitempty"`
+	// Drain is what the guards wait for, while they do.
+	Drain *Drain `json:"drain,omitempty"`
+}
+
+// Drain is what vLLM still has to do before it may be stopped.
+type Drain struct {
+	Unit    string `json:"unit"`
+	Running int    `json:"running"` // requests being answered
+	Waiting int    `json:"waiting"` // requests queued
+	LeftMS  int64  `json:"left_ms"` // of vllm.drainTimeout
 }
 
 // Mutated tells whether the transition may have touched the machine.

@@ -36,36 +36,14 @@ type GuardCount struct {
 	Errors int64  `json:"errors"`
 }
 
-// Sum is the part of an event that is counted: most of a line is evidence,
-// which need not be kept.
-type Sum struct {
-	ID         string     `json:"id"`
-	Type       Type       `json:"type"`
-	Timestamp  string     `json:"timestamp"`
-	Requested  mode.Mode  `json:"requested"`
-	Prior      mode.State `json:"prior"`
-	Outcome    Outcome    `json:"outcome"`
-	DurationMS float64    `json:"duration_ms"`
-	Guards     []SumGuard `json:"guards"`
-	Actions    []Action   `json:"actions"`
-}
-
-// SumGuard is a guard's answer without its message and evidence.
-type SumGuard struct {
-	Guard  string      `json:"guard"`
-	OK     bool        `json:"ok"`
-	Class  guard.Class `json:"class"`
-	Hard   bool        `json:"hard"`
-	Reason string      `json:"reason"`
-}
-
-func (s Sum) id() string { return s.ID }
-
 // Sums reads what is counted of the history, oldest first.
 func (s Store) Sums(fn func(Sum) error) (bad int, err error) {
-	d := decoder[Sum]{fn: fn}
-	bad, err = eventlog.Read(s.Root.Path(EventsFile), d.line)
-	return bad + d.bad, err
+	history, err := s.History()
+	if err != nil {
+		return 0, err
+	}
+	defer history.Close()
+	return eventlog.All(history.log, parseSum, fn)
 }
 
 // Tally counts up to the end of the history. A tally that can't be read is
@@ -75,8 +53,7 @@ func (s Store) Tally() (Tally, error) {
 	if !found || err != nil {
 		t = Tally{SchemaVersion: SchemaVersion, Transitions: []TransitionCount{}, Guards: []GuardCount{}}
 	}
-	d := decoder[Sum]{fn: func(e Sum) error { t.add(e); return nil }}
-	to, _, err := eventlog.ReadSince(s.Root.Path(EventsFile), t.Counted, d.line)
+	to, _, err := eventlog.Since(s.Root.Path(EventsFile), t.Counted, parseSum, func(e Sum) error { t.add(e); return nil })
 	t.Counted = to
 	return t, err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,9 +23,11 @@ import (
 
 type grammar struct {
 	cli.Flags
-	Output string `name:"output" required:"" type:"path" placeholder:"DIR" help:"Write the files into DIR, or compare them with those in DIR."`
-	BinDir string `name:"bindir" default:"${bindir}" placeholder:"DIR" help:"Let the units run Dubnium's programs from DIR (default ${default})."`
-	Check  bool   `name:"check" help:"Change nothing, and name the files that are not current."`
+	Output   string `name:"output" required:"" type:"path" placeholder:"DIR" help:"Write the files into DIR, or compare them with those in DIR."`
+	BinDir   string `name:"bindir" default:"${bindir}" placeholder:"DIR" help:"Let the units run Dubnium's programs from DIR (default ${default})."`
+	Programs string `name:"programs" default:"${bindir}" placeholder:"DIR" help:"Let the units run the programs of others from DIR: systemctl, true, rm, head, and vllm and planoai of the runtime \"package\" (default ${default})."`
+	Complete bool   `name:"complete" help:"Write the drop-ins for units of others too, for a system that runs no generator at boot."`
+	Check    bool   `name:"check" help:"Change nothing, and name the files that are not current."`
 }
 
 // Program is generate-units.
@@ -42,6 +45,7 @@ With --check nothing is written. Exit code 31 says that files are missing, diffe
 		Examples: []cli.Example{
 			{Command: "generate-units --output units", Help: "Bring the committed files up to date."},
 			{Command: "generate-units --output units --check", Help: "See whether they are."},
+			{Command: "generate-units --output /tmp/units --complete --config /etc/dubnium/dubnium.toml", Help: "See all that a configuration comes to."},
 		},
 		SeeAlso: []string{"systemd.unit(5)"},
 		Section: 8,
@@ -57,7 +61,14 @@ func (g *grammar) Run(_ context.Context, env *cli.Env) error {
 			return err
 		}
 	}
-	files, err := units.Render(cfg, units.Paths{BinDir: g.BinDir})
+	render := units.Render
+	if g.Complete {
+		render = units.Complete
+	}
+	files, err := render(cfg, units.Paths{
+		BinDir: g.BinDir, Systemctl: path.Join(g.Programs, "systemctl"), True: path.Join(g.Programs, "true"), Rm: path.Join(g.Programs, "rm"),
+		Head: path.Join(g.Programs, "head"), VLLM: path.Join(g.Programs, "vllm"), Plano: path.Join(g.Programs, "planoai"),
+	})
 	if err != nil {
 		return exitcode.With(exitcode.Config, err)
 	}

@@ -92,6 +92,31 @@ func TestConfigAndBinDir(t *testing.T) {
 	}
 }
 
+func TestComplete(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "dubnium.toml")
+	write(t, file, "[k3s]\nenable = true\n[plano]\nruntime = \"package\"\n")
+	out := filepath.Join(dir, "out")
+	if code, _, errs := generate(t, "--output", out, "--config", file, "--programs", "/programs", "--complete"); code != exitcode.OK {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	for name, want := range map[string]string{
+		"k3s.service.d/50-dubnium.conf": "\nSlice=platform.slice\n",
+		"vllm.service":                  "\nExecStartPre=/programs/head ",
+		"plano.service":                 "\nExecStart=/programs/planoai ",
+		"audio-priority.service":        "\nExecStart=/programs/systemctl ",
+		"studio-local-policy.service":   "\nExecStart=/programs/true\n",
+		"mode-boot.service":             "\nExecStart=/usr/bin/reconcile ",
+	} {
+		if data, err := os.ReadFile(filepath.Join(out, name)); err != nil || !strings.Contains(string(data), want) {
+			t.Errorf("%s holds no %q: %v\n%s", name, want, err, data)
+		}
+	}
+	if code, stdout, errs := generate(t, "--output", out, "--config", file, "--programs", "/programs", "--check"); code != exitcode.Config || stdout != "k3s.service.d/50-dubnium.conf: left over\n" {
+		t.Errorf("without --complete: exit code %d, %q, %s", code, stdout, errs)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "dubnium.toml")

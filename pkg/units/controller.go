@@ -19,22 +19,12 @@ const quick = span(10 * time.Second)
 const margin = 30 * time.Second
 
 // transitionBound is the longest that one way from a mode to another may take
-// with every step at its bound.
+// with everything at its bound.
 func transitionBound(cfg config.Config) time.Duration {
+	cfg.VLLM.Enable = true // switching it on must not need another unit
 	var longest time.Duration
 	for _, row := range mode.Transitions() {
-		sum := cfg.Timeouts.Observe.Std() + cfg.Timeouts.Guard.Std() + cfg.Timeouts.Settle.Std()
-		for _, s := range row.Steps {
-			times := 1
-			if s.Unit == mode.LoginPath {
-				times = len(cfg.Desktop.LoginUnits)
-			}
-			sum += time.Duration(times) * plan.Bound(s, cfg)
-			if s.Unit == mode.VLLM && s.Action == mode.StopUnit {
-				sum += cfg.VLLM.DrainTimeout.Std()
-			}
-		}
-		longest = max(longest, sum)
+		longest = max(longest, plan.ForState(row.From.State(), row.To, cfg).Bound(cfg).Forward)
 	}
 	return longest
 }
@@ -161,6 +151,40 @@ func modeObserve(cfg config.Config, p Paths) Unit {
 		},
 	}
 }
+
+const observeTimer = "mode-observe.timer"
+
+// modeObserveTimer keeps the metrics fresh between transitions.
+func modeObserveTimer(cfg config.Config) Unit {
+	interval := cfg.Metrics.Interval
+	if interval == 0 {
+		interval = usualRefresh // a timer needs one; nothing starts this one by itself
+	}
+	only := []entry{}
+	if folder := metricsFolder(cfg); folder != "" {
+		only = append(only, set("ConditionPathIsDirectory", text(folder), "Without node_exporter, nobody reads what it would write."))
+	}
+	return Unit{
+		Name:     observeTimer,
+		Comments: []string{"Looks again and again, for the metrics. It starts with the machine where metrics.interval is set."},
+		Sections: []section{
+			{Name: "Unit", Entries: joined([]entry{
+				set("Description", text("Dubnium mode observation, again and again")),
+				set("Documentation", tokens{"man:observe-current(1)"}),
+				set("IgnoreOnIsolate", yes),
+			}, only)},
+			{Name: "Timer", Entries: []entry{
+				set("OnActiveSec", span(interval)),
+				set("OnUnitInactiveSec", span(interval), "From the end of one look to the next: they never pile up."),
+				set("AccuracySec", span(time.Second)),
+			}},
+			{Name: "Install", Entries: []entry{set("WantedBy", names{"timers.target"})}},
+		},
+	}
+}
+
+// usualRefresh is how often a timer looks that was started by hand.
+const usualRefresh = config.Duration(time.Minute)
 
 func modeGuard(cfg config.Config, p Paths) Unit {
 	return Unit{

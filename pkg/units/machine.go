@@ -70,6 +70,10 @@ func enabled(unit string, cfg config.Config) bool {
 		return cfg.VLLM.Enable
 	case planoService:
 		return cfg.Plano.Enable
+	case idleService:
+		return cfg.Idle.Enable
+	case observeTimer:
+		return cfg.Metrics.Textfile != "" && cfg.Metrics.Interval > 0
 	case memorySocket, memoryService, memoryTimer:
 		return cfg.Memory.Enable
 	case memoryWorker:

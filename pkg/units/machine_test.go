@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -46,6 +47,21 @@ func TestForMachine(t *testing.T) {
 			func(c *config.Config) { c.Plano.Enable = true },
 			[]string{"plano.service"},
 			[]string{"compute.target.wants/plano.service ../plano.service"},
+		},
+		"idle": {
+			func(c *config.Config) { c.Idle.Enable = true },
+			[]string{"mode-idle.service"},
+			[]string{"multi-user.target.wants/mode-idle.service ../mode-idle.service"},
+		},
+		"metrics again and again": {
+			func(c *config.Config) { c.Metrics.Interval = config.Duration(time.Minute) },
+			[]string{"mode-observe.timer"},
+			[]string{"timers.target.wants/mode-observe.timer ../mode-observe.timer"},
+		},
+		"no metrics, again and again": {
+			func(c *config.Config) { c.Metrics.Interval, c.Metrics.Textfile = config.Duration(time.Second), "" },
+			[]string{"mode-controller@.service", "mode-observe.service", "mode-observe.timer"},
+			nil,
 		},
 		"k3s": {
 			func(c *config.Config) { c.K3s.Enable, c.K3s.Unit = true, "k3s-agent.service" },

@@ -68,8 +68,10 @@ func All(cfg config.Config, p Paths) []Unit {
 		computeTarget(),
 		modeController(cfg, p),
 		modeObserve(cfg, p),
+		modeObserveTimer(cfg),
 		modeGuard(cfg, p),
 		modeBoot(cfg, p),
+		modeIdle(cfg, p),
 		studioPolicy(cfg, p),
 		audioPriority(cfg, p),
 	}

@@ -47,8 +47,8 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	want := []string{
-		"desktop.target", "compute.target", "mode-controller@.service", "mode-observe.service", "mode-guard@.service",
-		"mode-boot.service", "studio-local-policy.service", "audio-priority.service", "interactive.slice", "ai.slice",
+		"desktop.target", "compute.target", "mode-controller@.service", "mode-observe.service", "mode-observe.timer", "mode-guard@.service",
+		"mode-boot.service", "mode-idle.service", "studio-local-policy.service", "audio-priority.service", "interactive.slice", "ai.slice",
 		"platform.slice", "vllm.service", "plano.service",
 		"dubnium-memory-api.socket", "dubnium-memory-api.service", "dubnium-embed-worker.service",
 		"dubnium-memory-expire.service", "dubnium-memory-expire.timer",
@@ -137,6 +137,9 @@ func TestControllerHasTheTime(t *testing.T) {
 	cfg.Desktop.LoginUnits = []string{"a.service", "b.service"}
 	got := options(t, cfg, Paths{}, "mode-controller@.service")
 	start, stop := duration(t, got["Service.TimeoutStartSec"]), duration(t, got["Service.TimeoutStopSec"])
+	if need := plan.Longest(cfg); start < need {
+		t.Errorf("a transition and its way back may take %v, TimeoutStartSec is %v", need, start)
+	}
 	around := cfg.Timeouts.Observe.Std() + cfg.Timeouts.Guard.Std() + cfg.Timeouts.Settle.Std()
 	for _, row := range mode.Transitions() {
 		there := plan.ForState(row.From.State(), row.To, cfg)

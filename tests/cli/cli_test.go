@@ -292,6 +292,11 @@ var documents = map[string]func() any{
 				DesktopAIGPUs   []int `json:"desktop_ai_gpus"`
 				ComputeGPUs     []int `json:"compute_gpus"`
 			} `json:"hardware"`
+			Idle struct {
+				Enabled bool         `json:"enabled"`
+				Silent  bool         `json:"silent"`
+				Told    *record.Idle `json:"told"`
+			} `json:"idle"`
 			Unread []string `json:"unread"`
 		})
 	},
@@ -302,6 +307,7 @@ var documents = map[string]func() any{
 			Guards        []guard.Result `json:"guards"`
 			Blocked       bool           `json:"blocked"`
 			BoundMS       int64          `json:"bound_ms"`
+			Bound         bounds         `json:"bound"`
 			ExitCode      exitcode.Code  `json:"exit_code"`
 		})
 	},
@@ -364,13 +370,27 @@ var documents = map[string]func() any{
 	},
 	"explanation": func() any {
 		return new([]struct {
-			SchemaVersion int         `json:"schema_version"`
-			Mode          mode.Mode   `json:"mode"`
-			Intent        string      `json:"intent"`
-			Success       string      `json:"success"`
-			Ways          []plan.Plan `json:"ways"`
+			SchemaVersion int       `json:"schema_version"`
+			Mode          mode.Mode `json:"mode"`
+			Intent        string    `json:"intent"`
+			Success       string    `json:"success"`
+			Ways          []struct {
+				plan.Plan
+				Bound bounds `json:"bound"`
+			} `json:"ways"`
 		})
 	},
+}
+
+// bounds are those of a transition.
+type bounds struct {
+	ObserveMS int64 `json:"observe_ms"`
+	GuardsMS  int64 `json:"guards_ms"`
+	StepsMS   int64 `json:"steps_ms"`
+	SettleMS  int64 `json:"settle_ms"`
+	ForwardMS int64 `json:"forward_ms"`
+	BackMS    int64 `json:"back_ms"`
+	WholeMS   int64 `json:"whole_ms"`
 }
 
 // document holds that stdout is one JSON document of a kind: no field that is

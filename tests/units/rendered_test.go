@@ -100,7 +100,7 @@ func stage(t *testing.T, cfg config.Config) staged {
 		Rm: filepath.Join(bin, "rm"), Head: filepath.Join(bin, "head"), VLLM: filepath.Join(bin, "vllm"), Plano: filepath.Join(bin, "planoai"),
 	}
 	for _, name := range []string{
-		"reconcile", "observe-current", "check_audio_idle", "memory-api", "embed-worker", "ai-memory",
+		"reconcile", "observe-current", "mode-idle", "check_audio_idle", "memory-api", "embed-worker", "ai-memory",
 		"systemctl", "true", "rm", "head", "vllm", "venv/bin/vllm", "planoai", "venv/bin/planoai",
 	} {
 		write(t, filepath.Join(bin, name), "#!/bin/sh\n", 0o755)
@@ -265,6 +265,7 @@ var exposure = map[string]struct {
 	"mode-controller@.service":        {33, "root, other people's processes, devices of the GPU, a network for vLLM's health"},
 	"mode-observe.service":            {32, "root, other people's processes, devices of the GPU, a network for vLLM's metrics"},
 	"mode-guard@.service":             {32, "as mode-observe.service"},
+	"mode-idle.service":               {32, "as mode-observe.service: it runs the guards"},
 	"mode-boot.service":               {15, "root, and D-Bus"},
 	"studio-local-policy.service":     {11, "root, though it does nothing"},
 	"audio-priority.service":          {11, "root, and D-Bus"},
