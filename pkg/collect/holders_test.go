@@ -184,6 +184,29 @@ func TestWithCards(t *testing.T) {
 	}
 }
 
+func TestUnveil(t *testing.T) {
+	closing := evidence.Session{ID: "2", Type: "tty", Class: "user", Seat: "seat0", State: "closing"}
+	active := closing
+	active.State = "active"
+	sway := evidence.Holder{PID: 8, Comm: "sway", Session: "2", Devices: "card0", Display: true}
+	elsewhere, workload := sway, sway
+	elsewhere.Session, workload.Display = "3", false
+	for name, tt := range map[string]struct {
+		session evidence.Session
+		holder  evidence.Holder
+		want    string
+	}{
+		"it holds a card":        {closing, sway, "sway (pid 8) holds card0"},
+		"another session's":      {closing, elsewhere, ""},
+		"not of a desktop":       {closing, workload, ""},
+		"a session that goes on": {active, sway, ""},
+	} {
+		if got := Unveil([]evidence.Session{tt.session}, []evidence.Holder{tt.holder})[0].WasGraphical; got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestGap(t *testing.T) {
 	for name, tt := range map[string]struct {
 		scan holders.Scan

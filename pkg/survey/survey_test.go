@@ -302,8 +302,11 @@ func TestSelf(t *testing.T) {
 func TestPolicy(t *testing.T) {
 	cfg := config.Default()
 	cfg.VLLM.Enable = true
+	cfg.Degraded.DesktopUnits = []string{"kmsconvt@tty2.service"}
+	cfg.Hardware.PlannedGPUCount = 2
 	got := Policy(cfg, 7)
 	want := observe.Policy{
+		Tolerated:   []string{"kmsconvt@tty2.service"},
 		VLLMEnabled: true, LoginPath: []string{"display-manager.service"}, Self: 7,
 		StudioWeights: map[string]evidence.Slice{
 			"ai.slice":          {CPUWeight: 10, IOWeight: 10, MemoryHighMiB: 4096},
@@ -313,6 +316,10 @@ func TestPolicy(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	cfg.Degraded.MinComputeGPUs = 1
+	if got := Policy(cfg, 7).PlannedGPUs; got != 2 {
+		t.Errorf("fewer GPUs than planned are acceptable, and %d are planned", got)
 	}
 	cfg.Slices.Platform.StudioCPUWeight, cfg.Slices.Platform.StudioIOWeight, cfg.Slices.Platform.StudioMemoryHigh = 100, 100, 0
 	if _, told := Policy(cfg, 7).StudioWeights["platform.slice"]; told {
