@@ -150,11 +150,11 @@ func (d *doctor) units(ctx context.Context) {
 		if stale, _ := bus.Lookup[bool](p, "NeedDaemonReload"); stale {
 			d.warn(area, name, reload, "its file has changed since systemd read it")
 		}
-		if drops, _ := bus.Lookup[[]string](p, "DropInPaths"); len(drops) > 0 && !generated(drops) {
+		if drops, _ := bus.Lookup[[]string](p, "DropInPaths"); len(drops) > 0 && !generated(d.env.Root, drops) {
 			d.warn(area, name, "see that they keep the contract: systemctl cat "+name, "drop-ins change it: %s", strings.Join(drops, ", "))
 		}
 		d.kept(name, p)
-		if strings.HasPrefix(name, "mode-boot.") || strings.HasPrefix(name, "mode-observe.") {
+		if name == "mode-boot.service" || name == "mode-observe.service" {
 			if state, known := bus.Lookup[string](p, "UnitFileState"); known && state != "enabled" && state != "enabled-runtime" && state != "static" && state != "linked" && state != "generated" {
 				d.warn(area, name, "systemctl enable "+name, "it is %s: nothing normalises the mode at boot", orWord(state, "not enabled"))
 			}
@@ -168,11 +168,16 @@ func (d *doctor) units(ctx context.Context) {
 	}
 }
 
-// generated tells whether all drop-ins are of generators, ours among them, or
-// of the overlay that weighs the slices at run time.
-func generated(drops []string) bool {
+// generated tells whether all drop-ins are of generators, ours among them, of
+// the overlay that weighs the slices at run time, or of NixOS, whose module
+// makes one for each unit that it sets something of.
+func generated(root hostfs.Root, drops []string) bool {
 	return !slices.ContainsFunc(drops, func(p string) bool {
-		return !strings.HasPrefix(p, "/run/systemd/generator") && !strings.HasPrefix(p, "/run/systemd/system.control/")
+		if strings.HasPrefix(p, "/run/systemd/generator") || strings.HasPrefix(p, "/run/systemd/system.control/") {
+			return false
+		}
+		file, err := filepath.EvalSymlinks(root.Path(p))
+		return err != nil || !strings.HasPrefix(file, root.Path("nix/store")+"/")
 	})
 }
 
