@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ryjen/dubnium/pkg/memory"
 	"github.com/ryjen/dubnium/pkg/memory/cluster"
 	"github.com/ryjen/dubnium/pkg/memory/outbox"
 	"github.com/ryjen/dubnium/pkg/memory/store"
@@ -95,7 +96,7 @@ func (w *world) killPostgres() {
 func (w *world) open() {
 	w.t.Helper()
 	var err error
-	if w.store, err = store.Open(w.t.Context(), store.Options{DSN: w.postgres.DSN(cluster.Service), Connections: 4}); err != nil {
+	if w.store, err = store.Open(w.t.Context(), store.Options{DSN: w.postgres.DSN(cluster.Service), Connections: connections}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -116,11 +117,22 @@ func (w *world) close() {
 	}
 }
 
-// add stores memories with numbers from first to last, less one.
+// connections is how many the store has.
+const connections = 4
+
+// add stores memories with numbers from first to last, less one. As a client
+// does that is told that the database does not answer, it asks again: each
+// connection may be one to a server that was killed.
 func (w *world) add(name string, first, last int) {
 	w.t.Helper()
-	if _, err := w.store.Add(w.t.Context(), scope, entries(name, first, last), nil); err != nil {
-		w.t.Fatal(err)
+	for try := 0; ; try++ {
+		_, err := w.store.Add(w.t.Context(), scope, entries(name, first, last), nil)
+		if err == nil {
+			return
+		}
+		if try == connections || !errors.Is(err, memory.ErrUnavailable) {
+			w.t.Fatal(err)
+		}
 	}
 }
 
