@@ -50,7 +50,7 @@ let
       ) "display-manager.service";
     "vllm.python" = pkgs.python312;
     # Wheels find each other's libraries below their own folders, and the system's nowhere.
-    "vllm.libraryPath" =
+    "vllm.ldLibraryPath" =
       let
         site = "${cfg.vllm.runtimePath}/${cfg.vllm.python.sitePackages}";
         cuda = map (name: "${site}/nvidia/${name}/lib") [

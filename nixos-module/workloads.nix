@@ -46,7 +46,7 @@ in
           pkgs.uv
         ];
         systemd.services.vllm.environment = {
-          LD_LIBRARY_PATH = lib.concatStringsSep ":" cfg.vllm.libraryPath;
+          LD_LIBRARY_PATH = lib.concatStringsSep ":" cfg.vllm.ldLibraryPath;
           # Triton compiles a helper when the server starts, and looks for the driver by itself.
           CC = "${pkgs.stdenv.cc}/bin/cc";
           TRITON_LIBCUDA_PATH = "/run/opengl-driver/lib";

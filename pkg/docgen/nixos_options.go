@@ -21,7 +21,7 @@ func integration() []nixOption {
 
 		{Path: "vllm.package", Type: nixOptionalPackage, Doc: "The package with `bin/vllm`, for `dubnium.vllm.runtime = \"package\"`. Building one compiles CUDA and PyTorch unless a binary cache has it."},
 		{Path: "vllm.python", Type: nixPackage, DefaultText: "`pkgs.python312`", Doc: "The interpreter that the environment of the external runtime was made with. It is kept on the system, at /run/current-system/sw/bin, and says where the environment has its libraries."},
-		{Path: "vllm.libraryPath", Type: nixStrings, DefaultText: "the driver, the C++ runtime and the libraries of PyTorch and CUDA in the environment", Example: []string{"/run/opengl-driver/lib"}, Doc: "`LD_LIBRARY_PATH` of the external runtime, whose wheels know nothing of the Nix store."},
+		{Path: "vllm.ldLibraryPath", Type: nixStrings, DefaultText: "the driver, the C++ runtime and the libraries of PyTorch and CUDA in the environment", Example: []string{"/run/opengl-driver/lib"}, Doc: "`LD_LIBRARY_PATH` of the external runtime, whose wheels know nothing of the Nix store."},
 		{Path: "vllm.exposeOnTailscale", Type: nixBool, Default: false, Example: true, Doc: "Whether other machines of the tailnet reach vLLM. It then listens on every address, and the firewall lets its port through on the tailnet's interface alone. vLLM asks nobody who they are."},
 		{Path: "vllm.hostAlias", Type: nixOptionalString, Default: "ai.dubnium", Example: "llm.local", Doc: "A name for this machine's vLLM, in this machine's hosts file while vLLM is enabled."},
 
