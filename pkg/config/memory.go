@@ -37,6 +37,7 @@ type MemoryDatabase struct {
 	Directory string // of the private cluster
 	Programs  string // folder of initdb and postgres; empty: looked for
 	Unit      string // that runs the database of DSN on this machine; empty: none
+	Cache     Size   // of small scopes, in the service's memory; 0: none
 }
 
 // Private tells whether the service runs its own database.
@@ -90,7 +91,7 @@ type MemoryArtifacts struct {
 func defaultMemory() Memory {
 	return Memory{
 		API:      MemoryAPI{Socket: "/run/dubnium-memory/api.sock", Host: "127.0.0.1", Port: 8090},
-		Database: MemoryDatabase{Directory: MemoryDirectory + "/postgres"},
+		Database: MemoryDatabase{Directory: MemoryDirectory + "/postgres", Cache: 256 * MiB},
 		Embeddings: MemoryEmbeddings{
 			Provider: EmbedderBuiltin, URL: "http://127.0.0.1:8000/v1", Model: "bge-small-en-v1.5", Dimensions: 384,
 			Batch: 64, Concurrency: 2, Timeout: Duration(30 * time.Second),
@@ -111,6 +112,7 @@ func memoryKeys() []definition {
 		{path: "memory.database.directory", at: func(c *Config) any { return &c.Memory.Database.Directory }, check: wrongPath, allowed: "an absolute path", example: `"/srv/memory/postgres"`, doc: "The folder of the private cluster. It is made at the first start, by initdb."},
 		{path: "memory.database.programs", at: func(c *Config) any { return &c.Memory.Database.Programs }, empty: true, check: wrongPath, allowed: "an absolute path", example: `"/usr/lib/postgresql/17/bin"`, doc: "The folder of initdb and postgres for the private cluster. Empty takes the newest that this distribution has installed."},
 		{path: "memory.database.unit", at: func(c *Config) any { return &c.Memory.Database.Unit }, empty: true, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"postgresql.service"`, doc: "The unit that runs the database of memory.database.dsn, when it is on this machine. The memory service then starts after it, and dubnium-memory-database.service makes the role, the database and the extension."},
+		{path: "memory.database.cache", at: func(c *Config) any { return &c.Memory.Database.Cache }, example: `"1GiB"`, doc: "How much of small scopes the service keeps at hand, so that a retrieval reads them from the database only when they have changed: about 4 KiB a memory. What the process takes may be twice that. \"0\" keeps none."},
 		{path: "memory.redis.url", at: func(c *Config) any { return &c.Memory.Redis.URL }, empty: true, private: true, check: wrongRedis, allowed: "redis://HOST:PORT/DB, rediss:// or unix:///PATH", example: `"unix:///run/redis-dubnium-memory/redis.sock"`, doc: "The Redis or Valkey whose stream hands embedding work to the workers. Empty needs none: the workers take the work from the database."},
 		{path: "memory.redis.unit", at: func(c *Config) any { return &c.Memory.Redis.Unit }, empty: true, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"valkey-server.service"`, doc: "The unit that runs it, when it is on this machine. The memory service and its workers then start after it."},
 		{path: "memory.retention.defaultTtlDays", at: func(c *Config) any { return &c.Memory.Retention.DefaultTTLDays }, max: maxDays, example: "365", doc: "Days after which a memory that was stored without a TTL expires; 0 is never."},

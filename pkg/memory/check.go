@@ -141,7 +141,7 @@ func (d Draft) Check() error {
 	l.text("speaker", d.Speaker, MaxSpeaker, false)
 	l.score("importance", d.Importance)
 	l.score("confidence", d.Confidence)
-	l.text("sensitivity", d.Sensitivity, MaxSensitivity, false)
+	l.text("sensitivity", d.Sensitivity, MaxSensitivity, d.Sensitivity != "")
 	word(&l, "validation_status", d.ValidationStatus, Validations, false)
 	l.instant("ttl", d.TTL)
 	l.instant("occurred_at", d.OccurredAt)

@@ -105,7 +105,8 @@ func (a Artifact) Check() error {
 	l.scope("scope", a.Scope)
 	l.text("artifact_type", a.ArtifactType, MaxLabel, true)
 	l.text("name", a.Name, MaxName, false)
-	l.text("sensitivity", a.Sensitivity, MaxSensitivity, false)
+	l.text("sensitivity", a.Sensitivity, MaxSensitivity, a.Sensitivity != "")
+	l.text("media_type", a.MediaType, MaxLabel, false)
 	l.text("storage_uri", a.StorageURI, MaxURI, false)
 	if a.SHA256 != "" && !digestForm.MatchString(a.SHA256) {
 		l.add("sha256", "malformed", "is not 64 lower-case hexadecimal digits")

@@ -148,7 +148,8 @@ type Window struct {
 	Session Session `json:"session"`
 	// Turns are the last memories of the session, oldest first.
 	Turns []Memory `json:"turns"`
-	// Earlier counts the memories of the session before them.
+	// Earlier counts the memories of the session before them that its reader may
+	// see.
 	Earlier int64 `json:"earlier"`
 	// Summaries are the memories that summarise earlier turns, oldest first:
 	// those whose metadata names the kind "summary".

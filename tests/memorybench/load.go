@@ -67,19 +67,19 @@ type part struct {
 // partRows bounds a COPY.
 const partRows = 10000
 
-// load writes rows memories and says how many narrow scopes it made.
-func (l *loader) load(ctx context.Context, rows int) (narrows int, err error) {
+// load writes rows memories.
+func (l *loader) load(ctx context.Context, rows int) error {
 	conn, err := l.connect(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var terms string
 	if err := conn.QueryRow(ctx, query("TermsIndex")).Scan(&terms); err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := conn.Exec(ctx, query("DropTerms")); err != nil {
-		return 0, err
+		return err
 	}
 	var parts []part
 	scope := func(path memory.Scope, rows int) error {
@@ -94,22 +94,23 @@ func (l *loader) load(ctx context.Context, rows int) (narrows int, err error) {
 		return nil
 	}
 	if err := scope(wide, rows/2); err != nil {
-		return 0, err
+		return err
 	}
+	narrows := 0
 	for left := rows - rows/2; left > 0; left -= narrowRows {
 		if err := scope(narrow(narrows), min(left, narrowRows)); err != nil {
-			return 0, err
+			return err
 		}
 		narrows++
 	}
 	if err := l.copyAll(ctx, parts); err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := conn.Exec(ctx, terms); err != nil {
-		return 0, err
+		return err
 	}
 	_, err = conn.Exec(ctx, query("Vacuum"))
-	return narrows, err
+	return err
 }
 
 // copyAll writes the parts, some at a time, until one fails.

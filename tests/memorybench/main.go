@@ -14,6 +14,7 @@
 //	memory-api  POST /memory/retrieve, over a unix socket as the peer's: vectors, order and event too
 //	peer        FastAPI and psycopg, the query by hand for ten memories
 //	peer+event  the same with an event, as memory-api records one
+//	peer 400    the peer with the query by hand as it stands, of which it returns ten
 //
 // Times are in milliseconds, of what a client waits for. Figures of one run may
 // be compared with each other, on a loaded machine too; those of different runs
@@ -41,6 +42,7 @@ type options struct {
 	span           time.Duration
 	peer, vectors  bool
 	workers        int
+	keep           string
 }
 
 func main() {
@@ -51,6 +53,7 @@ func main() {
 	flag.BoolVar(&o.peer, "peer", true, "measure the peer, which needs Debian's FastAPI, uvicorn and psycopg")
 	flag.BoolVar(&o.vectors, "vectors", true, "give the memories vectors of the built-in embedder")
 	flag.IntVar(&o.workers, "workers", 2, "processes of the peer, and connections that fill the database")
+	flag.StringVar(&o.keep, "keep", "", "an empty folder for the databases, which stay there and are not filled again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -88,8 +91,14 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	databases := dir
+	if o.keep != "" {
+		if databases, err = filepath.Abs(o.keep); err != nil {
+			return err
+		}
+	}
 	// The database's user has to pass.
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := errors.Join(os.MkdirAll(databases, 0o755), os.Chmod(dir, 0o755)); err != nil {
 		return err
 	}
 	program := filepath.Join(dir, "memory-api")
@@ -97,7 +106,7 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 		return err
 	}
 	for _, size := range o.sizes {
-		s := scale{options: o, size: size, program: program, dir: filepath.Join(dir, strconv.Itoa(size)), out: w}
+		s := scale{options: o, size: size, program: program, dir: filepath.Join(databases, strconv.Itoa(size)), out: w}
 		if err := s.run(ctx); err != nil {
 			return fmt.Errorf("with %d memories: %w", size, err)
 		}

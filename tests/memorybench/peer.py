@@ -1,7 +1,8 @@
 """The peer: the least that answers the same question, by FastAPI and psycopg.
 
 POST /lookup finds the ten memories of a scope that have most of the words;
-POST /retrieve does the same and records an event.
+POST /retrieve does the same and records an event. POST /candidates reads what
+memory-api orders, 400 memories with their words, and returns the first ten.
 """
 
 import os
@@ -14,6 +15,7 @@ import psycopg_pool
 from pydantic import BaseModel
 
 LOOKUP = os.environ["PEER_LOOKUP"]
+CANDIDATES = os.environ["PEER_CANDIDATES"]
 RECORD = os.environ["PEER_RECORD"]
 
 pool = psycopg_pool.AsyncConnectionPool(
@@ -50,15 +52,21 @@ class Answer(BaseModel):
     memories: list[Memory]
 
 
-async def find(conn, q: Question) -> list[Memory]:
-    rows = await (await conn.execute(LOOKUP, {"scope": q.scope, "question": q.query, "most": q.limit})).fetchall()
-    return [Memory(id=r[0], summary=r[1], speaker=r[2], occurred_at=r[3], score=r[4]) for r in rows]
+async def find(conn, q: Question, query=LOOKUP, most=0) -> list[Memory]:
+    rows = await (await conn.execute(query, {"scope": q.scope, "question": q.query, "most": most or q.limit})).fetchall()
+    return [Memory(id=r[0], summary=r[1], speaker=r[2], occurred_at=r[3], score=r[4]) for r in rows[: q.limit]]
 
 
 @app.post("/lookup")
 async def lookup(q: Question) -> Answer:
     async with pool.connection() as conn:
         return Answer(memories=await find(conn, q))
+
+
+@app.post("/candidates")
+async def candidates(q: Question) -> Answer:
+    async with pool.connection() as conn:
+        return Answer(memories=await find(conn, q, CANDIDATES, 400))
 
 
 @app.post("/retrieve")

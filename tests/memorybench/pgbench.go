@@ -25,6 +25,9 @@ type byHand struct {
 // orders, with what it needs to order them.
 const mostCandidates = 400
 
+// lookupTerms are the words of a memory as the query returns them.
+const lookupTerms = ", tsvectorsend(m.tsv)"
+
 // fill writes the values of a query into it.
 func fill(name string, values ...string) string {
 	return strings.NewReplacer(values...).Replace(query(name))
@@ -46,7 +49,7 @@ func (b byHand) run(ctx context.Context, clients int, span time.Duration, questi
 		"--time=" + strconv.Itoa(max(int(span.Seconds()), 1)), "--log", "--log-prefix=" + filepath.Join(dir, "log"),
 	}
 	for i, q := range questions {
-		text := fill("Lookup", "{scope}", quoted(string(q.scope)), "{question}", quoted(q.text), "{terms}", ", tsvectorsend(m.tsv)", "{most}", strconv.Itoa(mostCandidates))
+		text := fill("Lookup", "{scope}", quoted(string(q.scope)), "{question}", quoted(q.text), "{terms}", lookupTerms, "{most}", strconv.Itoa(mostCandidates))
 		// A line of a script that begins with a dash is a comment of SQL.
 		path := filepath.Join(dir, fmt.Sprintf("q%d.sql", i))
 		if err := os.WriteFile(path, []byte(strings.TrimSpace(text)+";\n"), 0o600); err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ryjen/dubnium/pkg/memory"
 	"github.com/ryjen/dubnium/pkg/memory/cluster"
 	"github.com/ryjen/dubnium/pkg/memory/outbox"
 	"github.com/ryjen/dubnium/pkg/memory/store"
@@ -120,19 +119,12 @@ func (w *world) close() {
 // connections is how many the store has.
 const connections = 4
 
-// add stores memories with numbers from first to last, less one. As a client
-// does that is told that the database does not answer, it asks again: each
-// connection may be one to a server that was killed.
+// add stores memories with numbers from first to last, less one. A server that
+// was killed and is back is no reason to fail.
 func (w *world) add(name string, first, last int) {
 	w.t.Helper()
-	for try := 0; ; try++ {
-		_, err := w.store.Add(w.t.Context(), scope, entries(name, first, last), nil)
-		if err == nil {
-			return
-		}
-		if try == connections || !errors.Is(err, memory.ErrUnavailable) {
-			w.t.Fatal(err)
-		}
+	if _, err := w.store.Add(w.t.Context(), scope, entries(name, first, last), nil); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

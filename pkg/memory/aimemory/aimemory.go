@@ -74,7 +74,7 @@ A request that is not answered within a minute is given up. What is transferred,
 		Codes: []exitcode.Code{exitcode.Inspection},
 		Examples: []cli.Example{
 			{Command: `ai-memory store --scope project:dubnium "Desktop mode is the default at boot."`, Help: "Store a memory."},
-			{Command: `ai-memory retrieve --scope project:dubnium --query "Which mode is on at boot?"`, Help: "Find it again."},
+			{Command: `ai-memory retrieve --scope project:dubnium "Which mode is on at boot?"`, Help: "Find it again."},
 			{Command: `ai-memory verify --scope project:dubnium 0198c7f0-5d5e-7c0e-8f3a-3d2b8a1e9f10`, Help: "Say that it is true."},
 			{Command: `ai-memory events --scope project:dubnium --json | jq .items[0]`, Help: "The last retrieval, and what it returned."},
 			{Command: `ai-memory export --scope project:dubnium > dubnium.jsonl`, Help: "Take a scope to another machine."},

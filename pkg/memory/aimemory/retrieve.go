@@ -20,7 +20,8 @@ import (
 // asking is what a retrieval and an audit have in common.
 type asking struct {
 	scoped         `embed:""`
-	Query          string         `name:"query" required:"" placeholder:"TEXT" help:"What to find, in the words of a question or of what is looked for."`
+	Text           string         `arg:"" optional:"" name:"text" help:"What to find, in the words of a question or of what is looked for."`
+	Query          string         `name:"query" placeholder:"TEXT" help:"What to find; the same as the argument."`
 	Sensitivity    []string       `name:"sensitivity" sep:"," placeholder:"LABEL" help:"The labels that may be returned (default internal)."`
 	Types          []memory.Type  `name:"type" sep:"," enum:"working,episodic,semantic" placeholder:"CLASS" help:"Only these classes: working, episodic, semantic."`
 	Session        *uuid.UUID     `name:"session" placeholder:"ID" help:"Only memories of the session ID."`
@@ -39,6 +40,17 @@ func (a asking) request(now time.Time) (memory.Retrieve, error) {
 	r := memory.Retrieve{
 		Query: a.Query, Scope: a.Scope, AllowedSensitivity: a.Sensitivity, MemoryTypes: a.Types, SessionID: a.Session,
 		Limit: a.Limit, TokenBudget: a.Tokens, Purpose: a.Purpose, EnvelopeID: a.EnvelopeID, ExcludeFlagged: a.ExcludeFlagged,
+	}
+	switch {
+	case a.Text != "" && a.Query != "":
+		return r, exitcode.Errorf(exitcode.Usage, "give the query once: as the argument, or with --query")
+	case a.Text != "":
+		r.Query = a.Text
+	case a.Query == "":
+		return r, exitcode.Errorf(exitcode.Usage, "nothing to find: give the query")
+	}
+	if a.Limit == 0 { // which the request would take for none given
+		return r, exit(memory.FieldErrorf("limit", "out-of-range", "is not between 1 and %d", memory.MaxLimit))
 	}
 	var err error
 	if r.AsOf, err = instant("--as-of", a.AsOf, now); err != nil {

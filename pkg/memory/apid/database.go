@@ -43,7 +43,11 @@ func open(ctx context.Context, root hostfs.Root, cfg config.MemoryDatabase, log 
 	if err := store.Migrate(ctx, owner); err != nil {
 		return nil, exitcode.With(exitcode.Inspection, err)
 	}
-	if db.Store, err = store.Open(ctx, store.Options{DSN: service}); err != nil {
+	mirror := int64(cfg.Cache)
+	if mirror == 0 {
+		mirror = -1
+	}
+	if db.Store, err = store.Open(ctx, store.Options{DSN: service, Mirror: mirror}); err != nil {
 		return nil, exitcode.With(exitcode.Inspection, err)
 	}
 	return db, nil

@@ -91,7 +91,7 @@ func listenUnix(path string) (net.Listener, error) {
 		}
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; make the folder, or name another memory.api.socket", path, err)
+		return nil, fmt.Errorf("listen on %s: %w; start it through systemctl start dubnium-memory-api, which makes the folder, give it a folder of your own with --directory, or name another memory.api.socket", path, err)
 	}
 	// Nobody may connect before the owner is right.
 	before := unix.Umask(0o177)

@@ -66,7 +66,7 @@ func TestListen(t *testing.T) {
 	}
 	_ = again.Close()
 
-	if _, err := listenUnix(filepath.Join(t.TempDir(), "none", "api.sock")); err == nil || !strings.Contains(err.Error(), "make the folder") {
+	if _, err := listenUnix(filepath.Join(t.TempDir(), "none", "api.sock")); err == nil || !strings.Contains(err.Error(), "with --directory") {
 		t.Errorf("a folder that there is not: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/memory"
 )
 
@@ -86,7 +88,11 @@ type UnreachableError struct {
 
 // Error says what to do about it.
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("ask the memory service at %s: %v; systemctl status dubnium-memory-api tells more", e.Where, e.Err)
+	next := "systemctl status dubnium-memory-api tells more"
+	if errors.Is(e.Err, fs.ErrPermission) {
+		next = "its socket is for members of the group " + config.OperatorsGroup + ", or for the user whose service it is: be one of them"
+	}
+	return fmt.Sprintf("ask the memory service at %s: %v; %s", e.Where, e.Err, next)
 }
 
 // Unwrap gives the cause.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -297,5 +298,13 @@ func TestConfigured(t *testing.T) {
 	api.Port = 8090
 	if c, why = Configured(root, api); c.Where() != root.Path("/api.sock") || why != nil {
 		t.Errorf("with a socket: %s, %v", c.Where(), why)
+	}
+}
+
+// TestNotAdmitted says what to do about a socket that others may use.
+func TestNotAdmitted(t *testing.T) {
+	err := &UnreachableError{Where: "/run/x/api.sock", Err: &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}}
+	if text := err.Error(); !strings.Contains(text, "group dubnium") || strings.Contains(text, "systemctl status") {
+		t.Error(text)
 	}
 }

@@ -170,7 +170,7 @@ func (c Config) choose(ctx context.Context) (Binaries, error) {
 
 // noVector names the package that lacks.
 func noVector(bin Binaries) error {
-	return fmt.Errorf("%w (%d in %s): install it (Debian: postgresql-%d-pgvector, Fedora: pgvector, NixOS: postgresql.withPackages (p: [ p.pgvector ]))", ErrNoVector, bin.Major, bin.Dir, bin.Major)
+	return fmt.Errorf("%w (%d in %s): install it (Debian 13, and the packages that PostgreSQL itself gives out for older ones: postgresql-%d-pgvector, Fedora: pgvector, NixOS: postgresql.withPackages (p: [ p.pgvector ]))", ErrNoVector, bin.Major, bin.Dir, bin.Major)
 }
 
 var errNotOurs = errors.New("not a postmaster of this folder")

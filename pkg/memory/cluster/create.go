@@ -46,6 +46,7 @@ func (c Config) make(ctx context.Context, bin Binaries) error {
 	if err != nil {
 		return err
 	}
+	c.Log(fmt.Sprintf("Postgres %d of %s makes a new database in %s", bin.Major, bin.Dir, c.Dir))
 	if err := c.fill(ctx, bin, fresh); err != nil {
 		return errors.Join(fmt.Errorf("make a new database: %w", c.full(err)), os.RemoveAll(fresh))
 	}
@@ -91,8 +92,9 @@ func (c Config) fill(ctx context.Context, bin Binaries, dir string) error {
 	return err
 }
 
-// finish runs a program to its end.
+// finish runs a program to its end. What it prints is told when it fails.
 func (c Config) finish(ctx context.Context, program string, args []string, input string) error {
+	c.Log = func(string) {}
 	p, err := c.run(program, args, strings.NewReader(input))
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"strings"
 	"time"
 
@@ -88,6 +89,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if !ours(r) {
 		a.fail(out, r, errHost)
+		return
+	}
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		a.fail(out, r, errPath) // the mux would lead elsewhere, in HTML
 		return
 	}
 	handler, pattern := a.mux.Handler(r)

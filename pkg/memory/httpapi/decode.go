@@ -10,8 +10,10 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/ryjen/dubnium/pkg/memory"
@@ -70,10 +72,51 @@ func checkText(body []byte) error {
 		return memory.FieldErrorf(bodyField, "required", "is empty: send a JSON object")
 	case !utf8.Valid(body):
 		return memory.FieldErrorf(bodyField, "not-utf8", "is not valid UTF-8")
+	case halved(body):
+		return memory.FieldErrorf(bodyField, "not-utf8", "holds an escape that is half of a character: \\u with a surrogate without the other")
 	case depth(body) > maxDepth:
 		return memory.FieldErrorf(bodyField, "too-deep", "nests deeper than %d", maxDepth)
 	}
 	return nil
+}
+
+// halved is true of JSON with an escape of half a surrogate pair, for which a
+// decoder puts another character.
+func halved(body []byte) bool {
+	for at := 0; ; {
+		next := bytes.IndexByte(body[at:], '\\')
+		if next < 0 {
+			return false
+		}
+		at += next
+		first := escaped(body[at:])
+		switch {
+		case first < 0:
+			at += 2
+			if at > len(body) {
+				return false
+			}
+		case !utf16.IsSurrogate(first):
+			at += 6
+		case utf16.DecodeRune(first, escaped(body[at+6:])) == utf8.RuneError:
+			return true
+		default:
+			at += 12
+		}
+	}
+}
+
+// escaped is the character of an escape that text begins with, \u and four
+// digits, or less than 0.
+func escaped(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // depth is how deep brackets nest outside of strings.
@@ -107,7 +150,7 @@ func explain(body []byte, v any) error {
 	dec.UseNumber()
 	if err := dec.Decode(&any); err != nil {
 		var syntax *json.SyntaxError
-		at := dec.InputOffset()
+		at := int64(len(body)) // it ends early
 		if errors.As(err, &syntax) {
 			at = syntax.Offset
 		}

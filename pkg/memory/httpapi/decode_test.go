@@ -36,6 +36,8 @@ func TestDecode(t *testing.T) {
 		{"empty", "", new(memory.Draft), []string{"body required"}},
 		{"space", " \n", new(memory.Draft), []string{"body required"}},
 		{"broken", `{"summary": "x"`, new(memory.Draft), []string{"body malformed"}},
+		{"half of a pair", `{"summary": "\udc00"}`, new(memory.Draft), []string{"body not-utf8"}},
+		{"a pair", `{"summary": "\ud83d\ude00 \\ud800"}`, new(memory.Draft), nil},
 		{"two documents", `{} {}`, new(memory.Draft), []string{"body malformed"}},
 		{"array", `[]`, new(memory.Draft), []string{"body malformed"}},
 		{"not UTF-8", "{\"summary\": \"\xff\"}", new(memory.Draft), []string{"body not-utf8"}},

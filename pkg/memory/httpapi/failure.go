@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"time"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -31,8 +33,29 @@ var (
 	errCondition    = &httpError{http.StatusPreconditionFailed, "version", memory.ErrVersion.Error()}
 )
 
+// What is left of the body of a request that is refused is read up to drainMost
+// bytes and for drainWithin, since many clients send all of it before they read
+// the answer, and would find the connection closed instead.
+const (
+	drainMost   = 64 << 20
+	drainWithin = 5 * time.Second
+)
+
+func drain(w http.ResponseWriter, body io.Reader) {
+	c := http.NewResponseController(w)
+	if c.SetReadDeadline(time.Now().Add(drainWithin)) != nil {
+		return // a test's recorder has no deadlines
+	}
+	_, _ = io.CopyN(io.Discard, body, drainMost) // the answer goes out anyway
+	_ = c.SetReadDeadline(time.Time{})
+}
+
 // fail answers with an error.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	// Who asks first whether to send it, need not send it.
+	if r.Body != nil && r.Body != http.NoBody && r.Header.Get("Expect") == "" {
+		drain(w, r.Body)
+	}
 	status, body := a.failure(r, err)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")

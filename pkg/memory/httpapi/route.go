@@ -25,6 +25,9 @@ type route struct {
 	limit        int64 // of the body; 0 is maxBody
 	// condition says what If-Match is to it.
 	condition condition
+	// check looks at the body as it came, for what its decoded form does not
+	// tell; nil does not.
+	check func(body []byte) error
 	// keyed operations take an Idempotency-Key.
 	keyed bool
 	// media is the type of the body and of the answer, where it is no JSON.
@@ -84,6 +87,9 @@ func (a *API) read(w http.ResponseWriter, req *http.Request, r *route, in any) (
 		err = noBody(w, req)
 	} else if body, err = readBody(w, req, limit); err == nil {
 		err = decode(body, in)
+	}
+	if err == nil && r.check != nil {
+		err = r.check(body)
 	}
 	if err != nil {
 		return nil, err
@@ -161,6 +167,9 @@ func (q *request) match(r *http.Request, c condition) error {
 	tag := strings.TrimSpace(strings.Join(tags, ","))
 	if tag == "*" {
 		return nil
+	}
+	if !strings.HasPrefix(strings.TrimPrefix(tag, "W/"), `"`) {
+		return memory.FieldErrorf("If-Match", "malformed", `is no entity tag: send the ETag as it was read, with its quotes ("1"), or *`)
 	}
 	n, err := strconv.Atoi(strings.Trim(tag, `"`))
 	if err != nil || n < 1 || len(tag) < 3 || tag[0] != '"' || tag[len(tag)-1] != '"' {

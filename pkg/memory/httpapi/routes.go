@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strconv"
 
@@ -65,11 +66,11 @@ func (a *API) storing() {
 
 func (a *API) retrieving() {
 	s := a.service
-	handle(a, route{method: post, path: memory.PathRetrieve, id: "retrieve", summary: "Retrieve candidates for a query"},
+	handle(a, route{method: post, path: memory.PathRetrieve, id: "retrieve", summary: "Retrieve candidates for a query", check: checkLimit},
 		func(ctx context.Context, _ *request, r memory.Retrieve) (memory.Retrieved, error) {
 			return s.Retrieve(ctx, r)
 		})
-	handle(a, route{method: post, path: memory.PathAudit, id: "audit", summary: "Retrieve rejected memories, which must not be used in a prompt"},
+	handle(a, route{method: post, path: memory.PathAudit, id: "audit", summary: "Retrieve rejected memories, which must not be used in a prompt", check: checkLimit},
 		func(ctx context.Context, _ *request, r memory.Retrieve) (memory.Retrieved, error) {
 			return s.Audit(ctx, r)
 		})
@@ -94,6 +95,17 @@ func (a *API) retrieving() {
 		func(ctx context.Context, q *request, _ none) (memory.Replay, error) {
 			return s.Replay(ctx, q.Scope, q.ID)
 		})
+}
+
+// checkLimit refuses the limit 0, which reads like none.
+func checkLimit(body []byte) error {
+	var asked struct {
+		Limit *int `json:"limit"`
+	}
+	if err := json.Unmarshal(body, &asked); err == nil && asked.Limit != nil && *asked.Limit == 0 {
+		return memory.FieldErrorf("limit", "out-of-range", "is not between 1 and %d", memory.MaxLimit)
+	}
+	return nil
 }
 
 func (a *API) living() {

@@ -1,6 +1,7 @@
 package rank
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -21,6 +22,10 @@ type matrix struct {
 	// read are those that were not read before, with their postings.
 	read     []Words
 	postings []posting
+	// index finds the candidates of memories, of which candidate is the place or
+	// -1; nil is none.
+	index     *Index
+	candidate []int32
 	// mean are the average numbers of positions over the scope, by class.
 	mean  [classes]float64
 	found []match
@@ -33,6 +38,7 @@ var matrices = sync.Pool{New: func() any { return new(matrix) }}
 func (m *matrix) free() {
 	clear(m.words)
 	clear(m.read)
+	m.index = nil
 	matrices.Put(m)
 }
 
@@ -73,12 +79,38 @@ type match struct {
 	count           [classes]uint16
 }
 
-// find looks for the terms in every candidate, in the candidates' order. The
-// answer holds until the next call.
+// by takes an index of memories that the candidates are among.
+func (m *matrix) by(x *Index, candidates []Candidate) {
+	if x == nil {
+		return
+	}
+	m.index = x
+	m.candidate = slices.Grow(m.candidate[:0], len(x.memories))[:len(x.memories)]
+	for i := range m.candidate {
+		m.candidate[i] = -1
+	}
+	for i := range candidates {
+		m.candidate[candidates[i].Place] = int32(i)
+	}
+}
+
+// find looks for the terms in every candidate. A candidate's matches are in the
+// terms' order. The answer holds until the next call.
 func (m *matrix) find(terms []string) []match {
-	t := newTable(terms)
 	m.found = m.found[:0]
+	if m.index != nil {
+		for term, text := range terms {
+			m.index.each(text, func(e entry) {
+				if i := m.candidate[e.memory]; i >= 0 {
+					m.found = append(m.found, match{i, int32(term), m.index.posting(e).count})
+				}
+			})
+		}
+		return m.found
+	}
+	t := newTable(terms)
 	for i, w := range m.words {
+		first := len(m.found)
 		for j := range w.postings {
 			p := &w.postings[j]
 			if t.find(p.hash) < 0 {
@@ -88,14 +120,25 @@ func (m *matrix) find(terms []string) []match {
 				m.found = append(m.found, match{int32(i), term, p.count})
 			}
 		}
+		slices.SortFunc(m.found[first:], func(a, b match) int { return cmp.Compare(a.term, b.term) })
 	}
 	return m.found
 }
 
 // count says how many candidates have each of the terms themselves.
 func (m *matrix) count(terms []string) []int {
-	t := newTable(terms)
 	counts := make([]int, len(terms))
+	if m.index != nil {
+		for term, text := range terms {
+			m.index.each(text, func(e entry) {
+				if e.own() && m.candidate[e.memory] >= 0 {
+					counts[term]++
+				}
+			})
+		}
+		return counts
+	}
+	t := newTable(terms)
 	for _, w := range m.words {
 		for j := range w.postings[:w.own] {
 			p := &w.postings[j]

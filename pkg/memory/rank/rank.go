@@ -29,6 +29,9 @@ type Query struct {
 	// AsOf is the instant of the question. Words such as yesterday are relative
 	// to it, and so is recency; zero leaves both out.
 	AsOf time.Time
+	// Index is of memories that the candidates are among, by their Place. It
+	// changes nothing but the time that a ranking takes; nil is none.
+	Index *Index
 }
 
 // Candidate is a memory that might answer, with what is known of it. Only ID
@@ -53,6 +56,8 @@ type Candidate struct {
 	Terms []byte
 	// Words are the terms, where they have been read before; see [Read].
 	Words *Words
+	// Place is that in the query's Index, if there is one.
+	Place int
 	// Cosine is the similarity of its vector to the query's, in [-1, 1];
 	// Embedded is false where it has no vector.
 	Cosine   float64
@@ -154,6 +159,7 @@ func Order(q Query, candidates []Candidate, stats Statistics, w Weights) ([]Hit,
 		return nil, err
 	}
 	defer m.free()
+	m.by(q.Index, candidates)
 	all := speakers(candidates)
 	question := Analyse(q.Text, all, q.AsOf)
 	var names map[string]bool

@@ -55,23 +55,3 @@ func (w *Words) read(terms []byte, room []posting) ([]posting, error) {
 
 // text is the word of a posting.
 func (w *Words) text(p *posting) []byte { return w.terms[p.at : int(p.at)+int(p.size)] }
-
-// Finder looks for words in the terms of many memories.
-type Finder struct{ table table }
-
-// NewFinder makes a finder of distinct words, as the terms have them.
-func NewFinder(words []string) Finder { return Finder{newTable(words)} }
-
-// Find tells which of the words a memory has, by their places among the
-// finder's, and whether it says them itself.
-func (f Finder) Find(w *Words, found func(word int, own bool)) {
-	for i := range w.postings {
-		p := &w.postings[i]
-		if f.table.find(p.hash) < 0 {
-			continue
-		}
-		if word := f.table.exact(p.hash, w.text(p)); word >= 0 {
-			found(int(word), p.count[own] > 0)
-		}
-	}
-}

@@ -46,7 +46,7 @@ var rules = []rule{
 	token("slack-token", `[A-Za-z0-9-]`, "10", "xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxo-", "xoxc-", "xoxd-", "xoxe-", "xoxe.xoxp-", "xapp-"),
 	{
 		id: "aws-access-key", keywords: []string{"akia", "asia", "abia", "acca"}, apart: true,
-		re: regexp.MustCompile(`^(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b`), plausible: hasDigit,
+		re: regexp.MustCompile(`^(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b`), plausible: accessKey,
 	},
 	{id: "aws-secret-key", keywords: []string{"akia", "asia"}, apart: true, find: besideAccessKey},
 	{

@@ -46,6 +46,10 @@ func besideAccessKey(text string, at int) (start, end int, ok bool) {
 	return at + id + m[2], at + id + m[3], true
 }
 
+// accessKey tells an AWS access key id from a word in capitals: none begins with
+// AKIA.
+func accessKey(s string) bool { return hasDigit(s) || strings.HasPrefix(s, "AKIA") }
+
 func upperOrDigits(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') {

@@ -41,6 +41,7 @@ func secrets() []planted {
 	github := join("gh", "p_", key("alnum", 36))
 	return []planted{
 		{name: "aws access key", text: "deploy uses %s in eu-west-1", secret: "AKIA" + "Q3" + key("upper", 14), rule: "aws-access-key"},
+		{name: "aws access key without a digit", text: "deploy uses %s", secret: "AKIA" + "QZRTWPLKJHGFDSAX", rule: "aws-access-key"},
 		{name: "aws session key", text: "AWS_ACCESS_KEY_ID=%s", secret: "ASIA" + "Q3" + key("upper", 14), rule: "aws-access-key"},
 		{name: "aws secret", text: "aws_secret_access_key = %s\nregion = x", secret: key("b64", 40), rule: "aws-secret-key"},
 		{name: "aws secret beside its id", text: "the keys are AKIA" + "Q3" + key("upper", 14) + " / %s ok", secret: key("alnum", 40), rule: "aws-secret-key"},

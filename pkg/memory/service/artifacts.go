@@ -25,6 +25,7 @@ func (s *Service) NewArtifact(ctx context.Context, a memory.Artifact, content io
 	c.label("scope", string(a.Scope))
 	c.label("sensitivity", a.Sensitivity)
 	c.label("artifact_type", a.ArtifactType)
+	c.label("media_type", a.MediaType)
 	a.Name = clip(c.text("name", a.Name))
 	a.Provenance = c.object("provenance", a.Provenance)
 	if err := c.err(); err != nil {

@@ -94,12 +94,12 @@ func (s *Service) Window(ctx context.Context, scope memory.Scope, id uuid.UUID, 
 		return memory.Window{}, err
 	}
 	// Summaries stand among the turns.
-	all, err := s.store.Window(ctx, scope, id, turns+maxSummaries, allowed, s.now())
+	last, all, err := s.store.Window(ctx, scope, id, turns+maxSummaries, allowed, s.now())
 	if err != nil {
 		return memory.Window{}, err
 	}
 	w := memory.Window{Session: session, Turns: []memory.Memory{}, Summaries: []memory.Memory{}}
-	for _, m := range all {
+	for _, m := range last {
 		if m.Metadata["kind"] == "summary" {
 			w.Summaries = append(w.Summaries, m)
 		} else {
@@ -109,7 +109,7 @@ func (s *Service) Window(ctx context.Context, scope memory.Scope, id uuid.UUID, 
 	if more := len(w.Turns) - turns; more > 0 {
 		w.Turns = w.Turns[more:]
 	}
-	w.Earlier = max(session.Memories-int64(len(w.Turns)+len(w.Summaries)), 0)
+	w.Earlier = max(all-int64(len(w.Turns)+len(w.Summaries)), 0)
 	return w, nil
 }
 

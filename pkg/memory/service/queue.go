@@ -131,6 +131,13 @@ func (s *Service) NewModel(ctx context.Context, n memory.NewModel) (memory.Model
 	if err := n.Check(); err != nil {
 		return memory.Model{}, err
 	}
+	var c cleaner
+	c.label("name", n.Name)
+	c.label("query_prefix", n.QueryPrefix)
+	c.label("document_prefix", n.DocumentPrefix)
+	if err := c.err(); err != nil {
+		return memory.Model{}, err
+	}
 	if n.Weight == 0 {
 		n.Weight = defaultWeight
 	}

@@ -58,7 +58,7 @@ func (s *Service) retrieve(ctx context.Context, r memory.Retrieve, kind memory.E
 		return memory.Retrieved{}, err
 	}
 	recorded := time.Now()
-	answers, err := s.answer(ctx, r.Scope, hits)
+	answers, err := s.answer(ctx, r.Scope, found, hits)
 	if err != nil {
 		return memory.Retrieved{}, err
 	}
@@ -166,7 +166,7 @@ func (s *Service) rank(ctx context.Context, q store.Question, model outbox.Model
 	if q.Vector != nil {
 		weights.Vector = model.Weight
 	}
-	hits, err := rank.Order(rank.Query{Text: q.Text, Lexemes: found.Lexemes, AsOf: q.AsOf}, found.Candidates, found.Statistics, weights)
+	hits, err := rank.Order(rank.Query{Text: q.Text, Lexemes: found.Lexemes, AsOf: q.AsOf, Index: found.Index}, found.Candidates, found.Statistics, weights)
 	if err != nil {
 		return found, nil, err
 	}
@@ -247,7 +247,7 @@ func same(a, b string) bool {
 
 // answer reads the memories of the hits. What was deleted since they were found
 // is left out.
-func (s *Service) answer(ctx context.Context, scope memory.Scope, hits []ranked) ([]memory.Hit, error) {
+func (s *Service) answer(ctx context.Context, scope memory.Scope, found store.Candidates, hits []ranked) ([]memory.Hit, error) {
 	ids := make([]uuid.UUID, len(hits))
 	byID := make(map[uuid.UUID]ranked, len(hits))
 	for i, h := range hits {
@@ -257,7 +257,7 @@ func (s *Service) answer(ctx context.Context, scope memory.Scope, hits []ranked)
 	if len(hits) == 0 {
 		return out, nil
 	}
-	memories, err := s.store.Memories(ctx, scope, ids)
+	memories, err := s.store.Found(ctx, scope, found, ids)
 	if err != nil {
 		return nil, err
 	}

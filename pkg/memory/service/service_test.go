@@ -192,13 +192,27 @@ func TestSecretsAreStoredNowhere(t *testing.T) {
 			t.Errorf("%q is in what comes back:\n%s", s, all.String())
 		}
 	}
-	for _, d := range []memory.Draft{
-		draft("x", func(d *memory.Draft) { d.Scope = memory.Scope("project:" + secret) }),
-		draft("x", func(d *memory.Draft) { d.Sensitivity = secret }),
+	store := func(edit func(*memory.Draft)) error {
+		_, err := s.Store(ctx, draft("x", edit), nil)
+		return err
+	}
+	model := func(m memory.NewModel) error {
+		m.Provider, m.Dimensions = "openai", 8
+		_, err := s.NewModel(ctx, m)
+		return err
+	}
+	_, mediaType := s.NewArtifact(ctx, memory.Artifact{Scope: scope, MediaType: "text/plain; key=" + secret}, strings.NewReader("y"))
+	for name, err := range map[string]error{
+		"scope":           store(func(d *memory.Draft) { d.Scope = memory.Scope("project:" + secret) }),
+		"sensitivity":     store(func(d *memory.Draft) { d.Sensitivity = secret }),
+		"media_type":      mediaType,
+		"name":            model(memory.NewModel{Name: secret}),
+		"query_prefix":    model(memory.NewModel{Name: "m", QueryPrefix: secret}),
+		"document_prefix": model(memory.NewModel{Name: "m", DocumentPrefix: secret}),
 	} {
 		var invalid memory.Invalid
-		if _, err := s.Store(ctx, d, nil); !errors.As(err, &invalid) || invalid[0].Reason != "secret" || strings.Contains(err.Error(), secret) {
-			t.Errorf("a secret as a name: %v", err)
+		if !errors.As(err, &invalid) || invalid[0].Reason != "secret" || invalid[0].Field != name || strings.Contains(err.Error(), secret) {
+			t.Errorf("a secret as %s: %v", name, err)
 		}
 	}
 }
@@ -409,5 +423,38 @@ func TestBatchNamesWhatIsWrong(t *testing.T) {
 	}
 	if got, err := s.ListMemories(t.Context(), memory.MemoryList{Scope: scope, Limit: 10}); err != nil || len(got) != 0 {
 		t.Errorf("%d memories were stored, %v", len(got), err)
+	}
+}
+
+// TestWindow holds that what a window says of earlier turns is of those that
+// its reader may see.
+func TestWindow(t *testing.T) {
+	s := newService(t)
+	session := uuid.New()
+	in := func(edit ...func(*memory.Draft)) func(*memory.Draft) {
+		return func(d *memory.Draft) {
+			d.SessionID = &session
+			for _, f := range edit {
+				f(d)
+			}
+		}
+	}
+	for i := range 5 {
+		put(t, s, draft(fmt.Sprintf("turn %d", i), in()))
+	}
+	put(t, s, draft("said in confidence", in(func(d *memory.Draft) { d.Sensitivity = "private" })))
+	put(t, s, draft("what was said so far", in(func(d *memory.Draft) { d.Metadata = memory.Object{"kind": "summary"} })))
+	wrong := put(t, s, draft("turn 5, which is wrong", in()))
+	if _, err := s.Reject(t.Context(), scope, wrong.ID, 0, memory.Reject{Reason: memory.UnsupportedClaim}); err != nil {
+		t.Fatal(err)
+	}
+	for turns, want := range map[int][2]int{2: {2, 3}, 5: {5, 0}, 20: {5, 0}} {
+		w, err := s.Window(t.Context(), scope, session, turns, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]int{len(w.Turns), int(w.Earlier)}; got != want || len(w.Summaries) != 1 {
+			t.Errorf("the last %d: turns and earlier ones %v, not %v; %d summaries", turns, got, want, len(w.Summaries))
+		}
 	}
 }

@@ -31,6 +31,7 @@ type Memories interface {
 	Add(ctx context.Context, scope memory.Scope, entries []store.Entry, key *store.Key) ([]memory.Stored, error)
 	Memory(ctx context.Context, scope memory.Scope, id uuid.UUID) (memory.Memory, error)
 	Memories(ctx context.Context, scope memory.Scope, ids []uuid.UUID) ([]memory.Memory, error)
+	Found(ctx context.Context, scope memory.Scope, c store.Candidates, ids []uuid.UUID) ([]memory.Memory, error)
 	List(ctx context.Context, scope memory.Scope, list store.List) ([]memory.Memory, error)
 	Verify(ctx context.Context, scope memory.Scope, id uuid.UUID, version int) (memory.Memory, error)
 	Reject(ctx context.Context, scope memory.Scope, id uuid.UUID, version int, reason memory.Reason) (memory.Memory, error)
@@ -58,7 +59,7 @@ type Groups interface {
 	Session(ctx context.Context, scope memory.Scope, id uuid.UUID) (memory.Session, error)
 	Sessions(ctx context.Context, scope memory.Scope, after store.Position, limit int) ([]memory.Session, error)
 	EndSession(ctx context.Context, scope memory.Scope, id uuid.UUID) (memory.Session, error)
-	Window(ctx context.Context, scope memory.Scope, session uuid.UUID, n int, allowed []string, at time.Time) ([]memory.Memory, error)
+	Window(ctx context.Context, scope memory.Scope, session uuid.UUID, n int, allowed []string, at time.Time) (last []memory.Memory, all int64, err error)
 
 	AddTask(ctx context.Context, scope memory.Scope, task memory.Task) (memory.Task, error)
 	Task(ctx context.Context, scope memory.Scope, id uuid.UUID) (memory.Task, error)

@@ -55,9 +55,14 @@ type Candidates struct {
 	// Lexemes are the words of the query as the index has them.
 	Lexemes    []string
 	Statistics rank.Statistics
+	// Index is of the scope that the candidates are from, where it is at hand.
+	Index *rank.Index
 	// Wide is true when frequent words may have been left out or the index of
 	// vectors was asked.
 	Wide bool
+
+	// seen is the scope that is at hand, if it is.
+	seen *seen
 }
 
 // Candidates finds the memories that pass the filters and have words of the

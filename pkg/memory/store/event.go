@@ -45,16 +45,16 @@ func (s *Store) addEvent(ctx context.Context, e *memory.RetrievalEvent, hits []H
 	if e.ReturnedArtifactIDs == nil {
 		e.ReturnedArtifactIDs = []uuid.UUID{}
 	}
-	var b pgx.Batch
-	enter(&b, scope)
-	if s.options.LazyEvents {
-		b.Queue(query("LazyCommit"))
+	r := recording{scope: scope, args: []any{
+		scope, e.ID, string(e.Type), e.Query, e.ReturnedArtifactIDs, e.Metadata, e.Caller, e.Model,
+		e.Configuration, e.AsOf, e.LatencyMS, ranks, ids, versions, scores, parts,
+	}}
+	err = s.recorder.write(ctx, &r, s.record)
+	if err != nil {
+		return err
 	}
-	b.Queue(query("AddEvent"), scope, e.ID, string(e.Type), e.Query, e.ReturnedArtifactIDs, e.Metadata, e.Caller, e.Model,
-		e.Configuration, e.AsOf, e.LatencyMS, ranks, ids, versions, scores, parts).Query(scanOne(&e.CreatedAt))
-	err = s.pool.SendBatch(ctx, &b).Close()
-	e.CreatedAt = e.CreatedAt.UTC()
-	return err
+	e.CreatedAt = r.at.UTC()
+	return nil
 }
 
 func scanEvent(row pgx.CollectableRow) (memory.RetrievalEvent, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"time"
 
@@ -23,14 +24,21 @@ type Key struct {
 	Request [sha256.Size]byte
 }
 
+// kept is what stands for the key: callers make them of what they have at hand,
+// which may be a secret.
+func (k *Key) kept() string {
+	sum := sha256.Sum256([]byte(k.Key))
+	return hex.EncodeToString(sum[:])
+}
+
 // begin takes the key, or reads the answer that it stands for.
 func (k *Key) begin(ctx context.Context, tx pgx.Tx, answer any) (done bool, err error) {
-	tag, err := tx.Exec(ctx, query("BeginKey"), k.Caller, k.Key, k.Request[:])
+	tag, err := tx.Exec(ctx, query("BeginKey"), k.Caller, k.kept(), k.Request[:])
 	if err != nil || tag.RowsAffected() == 1 {
 		return false, err
 	}
 	var request, response []byte
-	if err := tx.QueryRow(ctx, query("FindKey"), k.Caller, k.Key).Scan(&request, &response); err != nil {
+	if err := tx.QueryRow(ctx, query("FindKey"), k.Caller, k.kept()).Scan(&request, &response); err != nil {
 		return false, err
 	}
 	if !bytes.Equal(request, k.Request[:]) {
@@ -44,7 +52,7 @@ func (k *Key) end(ctx context.Context, tx pgx.Tx, answer any) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, query("EndKey"), k.Caller, k.Key, text)
+	_, err = tx.Exec(ctx, query("EndKey"), k.Caller, k.kept(), text)
 	return err
 }
 

@@ -104,8 +104,16 @@ func (s *Store) List(ctx context.Context, scope memory.Scope, list List) ([]memo
 }
 
 // Window reads the last n memories of a session that a normal retrieval may
-// return at an instant, the oldest first.
-func (s *Store) Window(ctx context.Context, scope memory.Scope, session uuid.UUID, n int, allowed []string, at time.Time) ([]memory.Memory, error) {
-	found, err := s.memories(ctx, scope, "Window", session, n, at, allowed)
-	return found, failed(err, "read the end of session %s of %s", session, scope)
+// return at an instant, the oldest first, and how many there are in all.
+func (s *Store) Window(ctx context.Context, scope memory.Scope, session uuid.UUID, n int, allowed []string, at time.Time) (last []memory.Memory, all int64, err error) {
+	last = []memory.Memory{}
+	id, err := s.scopeID(ctx, scope)
+	if err == nil && id != 0 {
+		var b pgx.Batch
+		enter(&b, id)
+		b.Queue(query("Window"), id, session, n, at, allowed).Query(scanAll(&last, scanMemory))
+		b.Queue(query("CountWindow"), id, session, at, allowed).Query(scanOne(&all))
+		err = s.pool.SendBatch(ctx, &b).Close()
+	}
+	return last, all, failed(err, "read the end of session %s of %s", session, scope)
 }

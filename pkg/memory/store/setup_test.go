@@ -43,6 +43,7 @@ func TestSetUp(t *testing.T) {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
+	managed(t, server, conn)
 	if err := conn.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -79,4 +80,45 @@ func TestSetUp(t *testing.T) {
 	if found := candidatesOf(t, s, ask("Grüße")); len(found.Candidates) != 1 {
 		t.Errorf("%d candidates", len(found.Candidates))
 	}
+}
+
+// managed uses a server as one is rented: one login, which may make roles and
+// owns its database, and a superuser who made that and the extension alone.
+func managed(t *testing.T, server *cluster.Cluster, super *pgx.Conn) {
+	t.Helper()
+	ctx := t.Context()
+	run := func(conn *pgx.Conn, statements ...string) {
+		t.Helper()
+		for _, statement := range statements {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+	}
+	run(super, "CREATE ROLE tenant LOGIN CREATEROLE", "CREATE DATABASE tenant OWNER tenant")
+	inside, err := pgx.Connect(ctx, server.URL(cluster.Superuser, "tenant"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(inside, "CREATE EXTENSION vector")
+	if err := inside.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	login := server.URL("tenant", "tenant")
+	for range 2 {
+		if err := store.Migrate(ctx, login); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(ctx, store.Options{DSN: login, Connections: 1})
+		if err != nil {
+			t.Fatalf("as the one login of a rented server: %v", err)
+		}
+		add(t, s, entry("the tenant keeps the key"))
+		embed(t, s, "m", 3) // across scopes
+		if found := candidatesOf(t, s, ask("key")); len(found.Candidates) != 1 {
+			t.Errorf("%d candidates", len(found.Candidates))
+		}
+		s.Close()
+	}
+	run(super, "DROP DATABASE tenant", "DROP ROLE dubnium_memory", "DROP ROLE dubnium_memory_upkeep", "DROP ROLE tenant")
 }

@@ -51,10 +51,11 @@ type Options struct {
 
 // Store is a pool of connections to the database. It is safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
-	options Options
-	wake    *wake
-	mirror  mirror
+	pool     *pgxpool.Pool
+	options  Options
+	wake     *wake
+	mirror   mirror
+	recorder recorder
 
 	mu     sync.Mutex
 	scopes map[memory.Scope]int32
@@ -85,6 +86,10 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = "dubnium-memory"
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	config.ShouldPing = askFirst
+	if config.PingTimeout == 0 {
+		config.PingTimeout = askWithin
+	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// One login may have been given for all.
 		_, err := conn.Exec(ctx, query("AssumeRole"), Role)

@@ -210,7 +210,8 @@ func TestConcurrentDuplicates(t *testing.T) {
 }
 
 func TestKey(t *testing.T) {
-	s := open(t)
+	db := postgres.New(t)
+	s := db.Open(t, store.Options{})
 	key := &store.Key{Caller: "uid 1000", Key: "k1", Request: [32]byte{1}}
 	call := func() ([]memory.Stored, error) {
 		return s.Add(t.Context(), scope, []store.Entry{entry("once")}, key)
@@ -237,6 +238,10 @@ func TestKey(t *testing.T) {
 	key.Request = [32]byte{2}
 	if _, err := call(); !errors.Is(err, memory.ErrConflict) {
 		t.Errorf("another request: %v", err)
+	}
+	// Callers make their keys of what they have at hand.
+	if n := admin[int](t, db, "SELECT count(*) FROM idempotency_keys WHERE to_jsonb(idempotency_keys)::text LIKE '%k1%'"); n != 0 {
+		t.Error("the key is kept as it came")
 	}
 	if n, err := s.RemoveKeys(t.Context(), time.Now().Add(time.Minute)); err != nil || n != 1 {
 		t.Error(n, err)
@@ -380,7 +385,7 @@ func TestNeighbours(t *testing.T) {
 	if n, err := s.RemoveExpired(t.Context(), time.Now(), 10); err != nil || n != 1 {
 		t.Error(n, err)
 	}
-	window, err := s.Window(t.Context(), scope, session, 3, []string{"internal"}, time.Now())
+	window, _, err := s.Window(t.Context(), scope, session, 3, []string{"internal"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
