@@ -61,6 +61,13 @@ let
     assertion = !lib.hasPrefix builtins.storeDir (lib.removePrefix "-" path);
     message = "dubnium.${option} is in the Nix store, which everyone may read: ${path}. Name a file that is there at run time, such as one of sops-nix below /run/secrets.";
   };
+
+  # The programs refuse a password where everyone may read it, but only when the file is made, and
+  # so is in the store.
+  password = option: value: {
+    assertion = builtins.match ".*://[^/@]*:[^/@]*@.*" value == null && !lib.hasInfix "password" value;
+    message = "dubnium.${option} holds a password, and what is configured is in the Nix store, which everyone may read. Put it into a file that is there at run time.";
+  };
 in
 {
   config = lib.mkIf cfg.enable {
@@ -115,6 +122,10 @@ in
       }
       (secret "memory.database.dsnFile" cfg.memory.database.dsnFile)
       (secret "memory.embeddings.apiKeyFile" cfg.memory.embeddings.apiKeyFile)
+      (password "memory.database.dsn" cfg.memory.database.dsn)
+      (password "memory.redis.url" cfg.memory.redis.url)
+      (password "memory.embeddings.url" cfg.memory.embeddings.url)
+      (password "plano.localBaseUrl" cfg.plano.localBaseUrl)
     ]
     ++ map (secret "vllm.environmentFiles") cfg.vllm.environmentFiles
     ++ map (secret "plano.environmentFiles") cfg.plano.environmentFiles

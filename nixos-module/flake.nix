@@ -6,7 +6,7 @@
   outputs =
     { self, nixpkgs }:
     let
-      each = f: nixpkgs.lib.genAttrs nixpkgs.lib.platforms.linux (system: f nixpkgs.legacyPackages.${system});
+      each = f: nixpkgs.lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] (system: f nixpkgs.legacyPackages.${system});
       # host is a machine with the module and a file of ours.
       host =
         file:
@@ -24,14 +24,15 @@
         default = dubnium;
       });
       overlays.default = final: _: { dubnium = final.callPackage ./package.nix { }; };
-      nixosModules.default = ./default.nix;
+      # By its file, so that it counts once where two import it.
+      nixosModules.default.imports = [ ./default.nix ];
 
       checks = each (pkgs: {
         package = self.packages.${pkgs.stdenv.hostPlatform.system}.default;
         machine = pkgs.testers.runNixOSTest (import ./machine-test.nix);
       });
 
-      # To try it: nixos-container create dubnium --flake '.?dir=nixos-module#container'
+      # To try it: nixos-container create dubnium --flake ./nixos-module#container
       nixosConfigurations.container = host ./examples/container.nix;
     };
 }

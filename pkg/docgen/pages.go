@@ -13,6 +13,8 @@ import (
 
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/memory/httpapi"
+	"github.com/ryjen/dubnium/pkg/memory/meter"
+	"github.com/ryjen/dubnium/pkg/memory/worker"
 	"github.com/ryjen/dubnium/pkg/programs"
 	"github.com/ryjen/dubnium/pkg/record"
 	"github.com/ryjen/dubnium/pkg/units"
@@ -128,7 +130,7 @@ func httpAPI() ([]byte, error) {
 		return nil, fmt.Errorf("read the memory service's OpenAPI document: %w: it answers %.200s", err, answer.Bytes())
 	}
 	var b bytes.Buffer
-	b.WriteString(header + "# The memory service's HTTP API\n\n`GET /openapi.json` has every type; `GET /metrics` is in Prometheus's text format. A fault is answered with its code, and with each field that is wrong.\n\n| request | what | parameters | answer |\n| --- | --- | --- | --- |\n")
+	b.WriteString(header + "# The memory service's HTTP API\n\n`GET /openapi.json` has every type; [`GET /metrics`](metrics.md) is in Prometheus's text format. A fault is answered with its code, and with each field that is wrong.\n\n| request | what | parameters | answer |\n| --- | --- | --- | --- |\n")
 	var paths []string
 	for path := range doc.Paths {
 		paths = append(paths, path)
@@ -175,7 +177,7 @@ func (o operation) gives() string {
 
 func metricTable() []byte {
 	var b bytes.Buffer
-	b.WriteString(header + "# Metrics\n\nWhat stands in the file for node_exporter's textfile collector (`metrics.textfile`). The memory service has its own at `GET /metrics`.\n\n| metric | type | labels | what |\n| --- | --- | --- | --- |\n")
+	b.WriteString(header + "# Metrics\n\nWhat stands in the file for node_exporter's textfile collector (`metrics.textfile`).\n\n" + metricHead)
 	for _, m := range programs.Metrics() {
 		var labels []string
 		if len(m.Samples) > 0 {
@@ -183,38 +185,63 @@ func metricTable() []byte {
 				labels = append(labels, l.Name)
 			}
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, code(labels), m.Help)
+		fmt.Fprintf(&b, metricRow, m.Name, m.Type, code(labels), m.Help)
+	}
+	for _, part := range []struct {
+		title, where string
+		metrics      []meter.Metric
+	}{
+		{"The memory service", "At `GET /metrics` of the service, as long as it runs. The figures of the worker that is part of it, those of the process (`process_`) and of the Go runtime (`go_`) are there too. The buckets of histograms are those of VictoriaMetrics: a `vmrange` each, empty ones left out, with `_sum` and `_count`.", httpapi.Metrics()},
+		{"embed-worker", "At `GET /metrics` of the address `memory.embeddings.metrics`, in the same form.", worker.Metrics()},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", part.title, part.where, metricHead)
+		for _, m := range part.metrics {
+			fmt.Fprintf(&b, metricRow, m.Name, m.Kind, code(m.Labels), m.Help)
+		}
 	}
 	return b.Bytes()
 }
 
+const (
+	metricHead = "| metric | type | labels | what |\n| --- | --- | --- | --- |\n"
+	metricRow  = "| `%s` | %s | %s | %s |\n"
+)
+
 func eventTable() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s# Events\n\nOne line of JSON a transition, appended to `%s`; the last one is also `%s/last-transition.json`. Times are RFC 3339 in UTC. The states, conflicts and guarantees are those of [observer.md](observer.md), the guards' results those of [guards.md](guards.md), the codes those of [exit-codes.md](exit-codes.md).\n", header, record.EventsFile, record.RunDir)
-	b.WriteString("\n## Outcomes\n\n")
-	for _, o := range record.Outcomes() {
-		fmt.Fprintf(&b, "- `%s`\n", o)
-	}
-	for _, part := range []struct {
-		title string
-		of    reflect.Type
-	}{
-		{"An event", reflect.TypeFor[record.Event]()},
-		{"One of its actions", reflect.TypeFor[record.Action]()},
-		{"Its override", reflect.TypeFor[record.Override]()},
-	} {
-		fmt.Fprintf(&b, "\n## %s\n\n| field | type | |\n| --- | --- | --- |\n", part.title)
-		for i := range part.of.NumField() {
-			f := part.of.Field(i)
-			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-			optional := ""
-			if strings.Contains(options, "omitempty") || strings.Contains(options, "omitzero") {
-				optional = "absent when empty"
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, jsonType(f.Type), optional)
-		}
-	}
+	words(&b, "Types", record.Types())
+	words(&b, "Outcomes", record.Outcomes())
+	fields[record.Event](&b, "An event")
+	fields[record.Action](&b, "One of its actions")
+	words(&b, "An action's status", record.Statuses())
+	fields[record.Override](&b, "Its override")
+	fields[record.Asker](&b, "Who asked")
+	fields[record.Question](&b, "Its question")
 	return b.Bytes()
+}
+
+// words lists the words of a closed list with their meanings.
+func words[T ~string](b *bytes.Buffer, title string, all []record.Word[T]) {
+	fmt.Fprintf(b, "\n## %s\n\n", title)
+	for _, w := range all {
+		fmt.Fprintf(b, "- `%s`: %s\n", w.Word, w.Meaning)
+	}
+}
+
+// fields is the table of a type's fields, whose meanings are in their tags.
+func fields[T any](b *bytes.Buffer, title string) {
+	fmt.Fprintf(b, "\n## %s\n\n| field | type | what |\n| --- | --- | --- |\n", title)
+	of := reflect.TypeFor[T]()
+	for i := range of.NumField() {
+		f := of.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		what := f.Tag.Get("doc")
+		if strings.Contains(options, "omitempty") {
+			what += "; absent when empty"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, jsonType(f.Type), what)
+	}
 }
 
 // jsonType says what a Go type is in JSON.

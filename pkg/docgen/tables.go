@@ -125,7 +125,7 @@ func observer() []byte {
 	var b bytes.Buffer
 	b.WriteString(header + "# What the observer can say\n\n## States\n\n")
 	for _, s := range mode.States() {
-		fmt.Fprintf(&b, "- `%s`\n", s)
+		fmt.Fprintf(&b, "- `%s`: %s\n", s, s.Meaning())
 	}
 	b.WriteString("\n## Conflicts\n\nTwo facts that can't both belong to one mode. With one, no stable mode is claimed.\n\n")
 	for _, c := range observe.ConflictCodes() {

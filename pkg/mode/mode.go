@@ -66,6 +66,26 @@ func States() []State {
 	}
 }
 
+// Meaning says what a state tells of the machine, in half a sentence.
+func (s State) Meaning() string {
+	if m, stable := s.Stable(); stable {
+		return "the contract of " + string(m) + " holds in full"
+	}
+	if m, form := s.Base(); form {
+		return string(m) + " is usable, and lacks a guarantee that `unmet` names"
+	}
+	switch s {
+	case Bootstrapping:
+		return "the machine is still starting"
+	case Transitioning:
+		return "the controller is at work"
+	case FailedTransition:
+		return "a transition was cut off or failed, and what it left is no mode"
+	default:
+		return "facts conflict or could not be read, as `conflicts` and `inspection_errors` say, or they belong to no mode"
+	}
+}
+
 // State is the observed state in which the contract of m holds in full.
 func (m Mode) State() State { return State(m) }
 

@@ -46,7 +46,8 @@ dubnium_leaves() {
 			esac
 		done
 	done
-	systemctl clean --what=cache vllm.service plano.service 2>/dev/null || true # never started, or masked
+	systemctl clean --what=cache vllm.service plano.service 2>/dev/null || true  # never started, or masked
+	systemctl clean --what=state dubnium-memory-expire.timer 2>/dev/null || true # when it was last due
 }
 
 # dubnium_left comes after the files have gone: what is neither a log nor data goes with them.

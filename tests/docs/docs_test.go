@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -108,11 +109,27 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// TestLinks holds that what a page links to is there.
+// slug is the anchor that a heading has where the pages are shown.
+func slug(heading string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(heading) {
+		switch {
+		case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+			b.WriteRune(r)
+		case r == ' ':
+			b.WriteByte('-')
+		}
+	}
+	return b.String()
+}
+
+// TestLinks holds that what a page links to is there, and on that page the
+// heading.
 func TestLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
-	seen := 0
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md"} {
+	link := regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]*)?\)`)
+	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
+	seen, anchors := 0, 0
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md", "*/README.md"} {
 		pages, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -127,14 +144,30 @@ func TestLinks(t *testing.T) {
 				if strings.Contains(m[1], "://") {
 					continue
 				}
-				if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				to := page
+				if m[1] != "" {
+					to = filepath.Join(filepath.Dir(page), m[1])
+				}
+				text, err := os.ReadFile(to)
+				if info, is := os.Stat(to); is == nil && info.IsDir() && m[2] == "" {
+					continue
+				}
+				if err != nil {
 					t.Errorf("%s links to %s, which is not there", page, m[1])
+					continue
+				}
+				if m[2] == "" {
+					continue
+				}
+				anchors++
+				if !slices.ContainsFunc(heading.FindAllSubmatch(text, -1), func(h [][]byte) bool { return "#"+slug(string(h[1])) == m[2] }) {
+					t.Errorf("%s links to %s%s, and there is no such heading", page, m[1], m[2])
 				}
 			}
 		}
 	}
-	if seen < 20 {
-		t.Errorf("only %d links were found", seen)
+	if seen < 20 || anchors == 0 {
+		t.Errorf("only %d links were found, %d of them to headings", seen, anchors)
 	}
 }
 

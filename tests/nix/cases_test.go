@@ -70,6 +70,8 @@ var cases = []struct {
 	{name: "dsn-in-store", module: `{ dubnium = { enable = true; memory.database = { createLocally = false; dsnFile = "/nix/store/x-dsn"; }; }; }`, fails: "dubnium.memory.database.dsnFile is in the Nix store"},
 	{name: "key-in-store", module: `{ dubnium = { enable = true; memory.embeddings.apiKeyFile = "/nix/store/x-key"; }; }`, fails: "dubnium.memory.embeddings.apiKeyFile is in the Nix store"},
 	{name: "environment-in-store", module: `{ dubnium = { enable = true; vllm.environmentFiles = [ "-/nix/store/x-env" "/run/a" ]; plano.environmentFiles = [ "/nix/store/y-env" ]; }; }`, fails: "dubnium.vllm.environmentFiles is in the Nix store / dubnium.plano.environmentFiles is in the Nix store"},
+	{name: "passwords", module: `{ dubnium = { enable = true; memory = { enable = true; database.dsn = "host=db password=x"; redis.url = "rediss://:x@db/0"; embeddings.url = "https://a:x@db/v1"; }; plano.localBaseUrl = "http://a:x@db:1/v1"; }; }`, fails: "dubnium.memory.database.dsn holds a password / dubnium.memory.redis.url holds a password / dubnium.memory.embeddings.url holds a password / dubnium.plano.localBaseUrl holds a password"},
+	{name: "no-passwords", module: `{ dubnium = { enable = true; memory = { enable = true; database.dsn = "postgresql://a@db:5432/m"; redis.url = "redis://db:6379/0"; embeddings.url = "http://db:8000/v1/a@b"; }; }; }`},
 
 	{name: "unknown-option", module: `{ dubnium.enable = true; dubnium.vllm.prot = 1; }`, refused: "`dubnium.vllm.prot' does not exist"},
 	{name: "unknown-part", module: `{ dubnium.enable = true; dubnium.vlm.port = 1; }`, refused: "`dubnium.vlm' does not exist"},

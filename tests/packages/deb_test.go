@@ -81,7 +81,8 @@ func (b box) everything() []string {
 		"-o", "-path", "/var/log", "-o", "-path", "/var/tmp", "-o", "-path", "/var/lib/dpkg", "-o", "-path", "/var/cache/apt", "-o", "-path", "/var/lib/apt",
 		"-o", "-path", "/var/lib/systemd", "-o", "-path", "/home", "-o", "-path", "/root", "-o", "-path", "/var/cache/ldconfig", "-o", "-path", "/var/cache/debconf", ")", "-prune", "-o", "-print")
 	runtime := b.MustRun(b.t, "find", "/run", "-maxdepth", "1", "(", "-name", "mode*", "-o", "-name", "dubnium*", ")")
-	all := strings.Split(strings.TrimSpace(out+runtime), "\n")
+	stamps := b.MustRun(b.t, "find", "/var/lib/systemd", "-name", "*dubnium*") // when a timer was due
+	all := strings.Split(strings.TrimSpace(out+runtime+stamps), "\n")
 	slices.Sort(all)
 	return all
 }
@@ -223,6 +224,7 @@ func TestDeb(t *testing.T) {
 	}
 
 	// Removed, the configuration stays; purged, only logs and data do.
+	b.run(0, "systemctl", "start", "dubnium-memory-expire.timer")
 	sessions, err := b.Sessions(t.Context())
 	if err != nil {
 		t.Fatal(err)

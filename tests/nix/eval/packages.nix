@@ -1,6 +1,11 @@
 # Stands in for a package set: what the module takes from one, with paths below a folder of the
 # test's own in the place of the store. Nothing is built; the test runs the commands itself.
-{ lib, store }:
+{
+  lib,
+  store,
+  # What is another in the set at hand.
+  others ? { },
+}:
 let
   derivation = name: more: {
     type = "derivation";
@@ -49,6 +54,7 @@ let
     # For the cases.
     vllm = plain "vllm";
     planoai = plain "planoai";
-  };
+  }
+  // others;
 in
 pkgs

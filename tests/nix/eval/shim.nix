@@ -329,7 +329,6 @@ let
       mkIf
       mkMerge
       mkOption
-      mkOverride
       nameValuePair
       optional
       optionalAttrs
@@ -351,7 +350,8 @@ let
       inherit text;
     };
     getLib = package: package;
-    platforms.linux = [ "x86_64-linux" "aarch64-linux" ];
+    # Some of them: of most there is no package set in the flake of nixpkgs.
+    platforms.linux = [ "aarch64-linux" "m68k-linux" "x86_64-linux" ];
     fileset = {
       unions = files: files;
       difference = all: not: { inherit all not; };
