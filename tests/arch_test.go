@@ -30,11 +30,11 @@ var layers = []struct {
 		"exitcode", "hostfs", "atomicfile", "eventlog", "flock", "journal", "textfile", "version", "unitfile",
 	}},
 	{"facts: readers of the machine, each with a deadline", []string{
-		"audio", "bundle", "bus", "gpu", "gpu/holders", "login", "systemd", "procinfo", "vllm",
+		"audio", "bundle", "bus", "caller", "gpu", "gpu/holders", "login", "systemd", "procinfo", "vllm",
 	}},
 	{"domain: data in, data out", []string{
 		"mode", "config", "evidence", "observe", "guard", "plan",
-		"memory", "memory/outbox", "memory/redact", "memory/residue", "memory/rank",
+		"memory", "memory/meter", "memory/outbox", "memory/redact", "memory/residue", "memory/rank",
 	}},
 	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey", "units"}},
 	{"engines: what acts", []string{
@@ -119,6 +119,20 @@ func TestLayers(t *testing.T) {
 			if strings.HasPrefix(imp, module+"tests/") || strings.HasPrefix(imp, module+"cmd/") {
 				t.Errorf("%s imports %s: tests and commands are not imported", p.name(), imp)
 			}
+		}
+	}
+}
+
+// TestLayersAreDocumented holds that the documentation has the same list.
+func TestLayersAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		row := "| " + strings.Replace(l.name, ":", ",", 1) + " | `" + strings.Join(l.packages, "` `") + "` |\n"
+		if !strings.Contains(string(page), row) {
+			t.Errorf("docs/design.md has to have the row\n%s", row)
 		}
 	}
 }

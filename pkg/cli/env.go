@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 
@@ -26,7 +27,8 @@ type Env struct {
 
 	Getenv func(string) string
 
-	terminal io.Writer // stdout itself: it may be asked for its size again
+	answers  *bufio.Reader // of Stdin, once somebody was asked
+	terminal io.Writer     // stdout itself: it may be asked for its size again
 }
 
 // Logf says what is done and why, on stderr, with --verbose only.

@@ -29,6 +29,12 @@ type waitingModel struct {
 	Wait       bool `name:"wait" help:"Wait for a pass, as long as the configuration allows; --timeout bounds what comes on top."`
 }
 
+// answeredModel is the grammar of a guard that takes an operator's answer, too.
+type answeredModel struct {
+	waitingModel `embed:""`
+	CutOff       bool `name:"cut-off" help:"Pass what the configuration leaves to an operator, who lets it be cut off."`
+}
+
 // boundsLater tells the runner that the deadline depends on the configuration,
 // which is read first.
 func (m *waitingModel) boundsLater() bool { return m.Wait }
@@ -49,10 +55,14 @@ func (m *waitingModel) waiting(ctx context.Context, d guard.Descriptor, g guard.
 // GuardProgram is the program of a guard. It prints one line of JSON whatever
 // happens, and its exit code is the line's code.
 func GuardProgram(d guard.Descriptor) Program {
-	waiting := &waitingModel{}
+	answered := &answeredModel{}
+	waiting := &answered.waitingModel
 	model := &waiting.guardModel
 	var grammar any = model
-	if d.Wait != nil {
+	switch {
+	case d.CutOff:
+		grammar = answered
+	case d.Wait != nil:
 		grammar = waiting
 	}
 	env := func(e *Env) guard.Env {
@@ -81,7 +91,7 @@ func GuardProgram(d guard.Descriptor) Program {
 				r = guard.Finish(d, g.Target, guard.Verdict{Reason: guard.BadConfig.Word, Message: err.Error()}, start)
 				e.Logf("%s", err)
 			} else {
-				g.Config = cfg
+				g.Config, g.CutOff = cfg, answered.CutOff
 				ctx, cancel, g := waiting.waiting(ctx, d, g)
 				defer cancel()
 				r = guard.Run(ctx, d, g)

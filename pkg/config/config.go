@@ -106,12 +106,13 @@ type VLLM struct {
 	EnvironmentFiles []string // absolute; a leading "-" allows the file to be absent
 	StartTimeout     Duration
 	DrainTimeout     Duration
-	DrainThen        string // DrainFail or DrainStop
+	DrainThen        string // DrainFail, DrainAsk or DrainStop
 }
 
 // What is done when vllm.drainTimeout is over and requests are left.
 const (
 	DrainFail = "fail" // the transition is blocked
+	DrainAsk  = "ask"  // so it is, and a person may have them cut off
 	DrainStop = "stop" // they are cut off
 )
 

@@ -28,6 +28,7 @@ type Reader struct {
 	end   int64    // behind the last whole line at the time of opening
 	tail  bool     // something that is no whole line follows there
 	older []*os.File
+	most  int64 // what All reads of it at most, in bytes; 0 for everything
 }
 
 // Open opens the log at path for reading. A log that doesn't exist holds no
@@ -184,17 +185,12 @@ func (r *Reader) back(fn each) error {
 
 // all is back, from the oldest line to the newest.
 func (r *Reader) all(fn each) error {
-	for _, f := range slices.Backward(r.older) {
-		info, err := f.Stat()
-		if err == nil {
-			err = split(io.NewSectionReader(f, 0, info.Size()), fn)
-		}
-		if err != nil {
-			return err
-		}
+	spans, _, err := r.spans()
+	if err != nil {
+		return err
 	}
-	if r.f != nil {
-		if err := split(io.NewSectionReader(r.f, 0, r.end), fn); err != nil {
+	for _, s := range slices.Backward(spans) {
+		if err := split(io.NewSectionReader(s.f, s.from, s.to-s.from), fn); err != nil {
 			return err
 		}
 	}

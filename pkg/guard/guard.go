@@ -68,6 +68,9 @@ type Descriptor struct {
 	// Wait, where there is something to wait for, makes the guard take --wait,
 	// and says how long it then waits at most for a pass.
 	Wait func(config.Config) time.Duration
+	// CutOff makes the guard take --cut-off: an operator lets it pass what the
+	// configuration leaves to one.
+	CutOff bool
 	// Window, where the guard watches something for a while, says for how long
 	// it does before it can pass. Callers start the longest first.
 	Window func(config.Config) time.Duration
@@ -98,6 +101,8 @@ type Env struct {
 	// Wait is how long a guard that has a Wait may wait for a pass; 0 asks for
 	// an answer now.
 	Wait time.Duration
+	// CutOff is an operator's answer to a guard that takes one.
+	CutOff bool
 }
 
 // Verdict is a guard's decision. The reason decides the class, and the class

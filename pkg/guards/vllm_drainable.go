@@ -23,7 +23,7 @@ var VLLMDrainable = guard.Descriptor{
 	Question: "Can vLLM be stopped without cutting off a request?",
 	Manual: `Asks systemd for the unit in vllm.unit, and where it runs vLLM itself for its metrics: vllm:num_requests_running and vllm:num_requests_waiting have to be 0, over all models and engines. A unit that does not run has nothing to drain.
 
-With --wait it asks again until both are 0, for vllm.drainTimeout at most. It stops nobody from sending requests meanwhile. When that time is over it blocks, or passes where vllm.drainThen is "stop": the site has then said that requests which take longer are cut off.
+With --wait it asks again until both are 0, for vllm.drainTimeout at most. It stops nobody from sending requests meanwhile. When that time is over it blocks, or passes where vllm.drainThen is "stop": the site has then said that requests which take longer are cut off. Where it is "ask", an operator can say so for one transition, by mode request MODE --cut-off: the guard is then run with --cut-off, and passes at once. Under any other value --cut-off changes nothing.
 
 A unit that runs while nobody listens at vllm.host and vllm.port, as one that is still loading, has no requests that could be cut off. One that listens and does not tell its metrics is an inspection error: it could be stuck with requests in it. After a look at systemctl status, stop it by hand. After a block, wait for the clients, or end them.`,
 	Block:  exitcode.VLLMNotDrainable,
@@ -35,17 +35,19 @@ A unit that runs while nobody listens at vllm.host and vllm.port, as one that is
 		{Word: "idle", Class: guard.Pass, Meaning: "no request is running or waiting"},
 		{Word: "drained", Class: guard.Pass, Meaning: "with --wait: the last request has ended"},
 		{Word: "given-up", Class: guard.Pass, Meaning: "with --wait: requests were still there when the drain time was over, and vllm.drainThen lets them be cut off"},
+		{Word: "cut-off", Class: guard.Pass, Meaning: "with --cut-off: requests are there, and an operator lets them be cut off, as vllm.drainThen allows"},
 		{Word: "requests-in-flight", Class: guard.Block, Meaning: "requests are running or waiting"},
 		{Word: "drain-overdue", Class: guard.Block, Meaning: "with --wait: requests were still there when the drain time was over"},
 	},
-	Wait: func(c config.Config) time.Duration { return c.VLLM.DrainTimeout.Std() },
+	CutOff: true,
+	Wait:   func(c config.Config) time.Duration { return c.VLLM.DrainTimeout.Std() },
 	Check: func(ctx context.Context, env guard.Env) guard.Verdict {
 		start := time.Now()
 		for {
 			waited := time.Since(start)
 			d := lookAtDrain(ctx, env)
 			d.ev.WaitedMS = waited.Milliseconds()
-			v := judgeDrain(d, env.Wait)
+			v := judgeDrain(d, env.Wait, env.CutOff)
 			left := env.Wait - time.Since(start)
 			if v.Reason != "requests-in-flight" || left <= 0 {
 				return v
@@ -101,7 +103,7 @@ func down(state string) bool {
 	return state == systemd.ActiveStateInactive || state == systemd.ActiveStateFailed
 }
 
-func judgeDrain(d drain, wait time.Duration) guard.Verdict {
+func judgeDrain(d drain, wait time.Duration, cutOff bool) guard.Verdict {
 	ev := d.ev
 	switch {
 	case d.unitErr != nil:
@@ -112,6 +114,8 @@ func judgeDrain(d drain, wait time.Duration) guard.Verdict {
 		return guard.Say("not-serving", ev, "%s is %s and nobody listens at %s", ev.Unit, ev.Active, ev.Address)
 	case d.loadErr != nil:
 		return guard.CannotSee(fmt.Errorf("%s is %s, but its requests can't be counted: %w", ev.Unit, ev.Active, d.loadErr), ev)
+	case !d.load.Idle() && cutOff && ev.Then == config.DrainAsk:
+		return guard.Say("cut-off", ev, "%s has %s, which an operator lets be cut off", ev.Unit, requests(d.load))
 	case !d.load.Idle() && wait > 0 && ev.WaitedMS >= wait.Milliseconds() && d.ev.Then == config.DrainStop:
 		return guard.Say("given-up", ev, "%s still has %s after %d ms, which vllm.drainThen lets be cut off", ev.Unit, requests(d.load), ev.WaitedMS)
 	case !d.load.Idle() && wait > 0 && ev.WaitedMS >= wait.Milliseconds():

@@ -121,15 +121,23 @@ func TestDrainIsWaitedFor(t *testing.T) {
 		busyLooks int32 // how many answers tell of a request
 		wait      time.Duration
 		then      string
+		cutOff    bool
 		reason    string
 		waits     bool
 	}{
-		"nothing to wait for":              {0, most, config.DrainFail, "idle", false},
-		"it drains":                        {2, most, config.DrainStop, "drained", true},
-		"it does not":                      {1 << 20, 300 * time.Millisecond, config.DrainFail, "drain-overdue", true},
-		"it does not, and may be cut off":  {1 << 20, 300 * time.Millisecond, config.DrainStop, "given-up", true},
-		"nobody waits":                     {2, 0, config.DrainFail, "requests-in-flight", false},
-		"nobody waits, and may be cut off": {2, 0, config.DrainStop, "requests-in-flight", false},
+		"nothing to wait for":                   {0, most, config.DrainFail, false, "idle", false},
+		"it drains":                             {2, most, config.DrainStop, false, "drained", true},
+		"it does not":                           {1 << 20, 300 * time.Millisecond, config.DrainFail, false, "drain-overdue", true},
+		"it does not, and may be cut off":       {1 << 20, 300 * time.Millisecond, config.DrainStop, false, "given-up", true},
+		"nobody waits":                          {2, 0, config.DrainFail, false, "requests-in-flight", false},
+		"it does not, and nobody answers":       {1 << 20, 300 * time.Millisecond, config.DrainAsk, false, "drain-overdue", true},
+		"an operator cuts it off":               {1 << 20, most, config.DrainAsk, true, "cut-off", false},
+		"an operator cuts it off, nobody waits": {1 << 20, 0, config.DrainAsk, true, "cut-off", false},
+		"nothing to cut off":                    {0, most, config.DrainAsk, true, "idle", false},
+		"an operator may not":                   {1 << 20, 300 * time.Millisecond, config.DrainFail, true, "drain-overdue", true},
+		"an operator may not, nobody waits":     {1 << 20, 0, config.DrainFail, true, "requests-in-flight", false},
+		"an operator need not":                  {1 << 20, 300 * time.Millisecond, config.DrainStop, true, "given-up", true},
+		"nobody waits, and may be cut off":      {2, 0, config.DrainStop, false, "requests-in-flight", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +153,7 @@ func TestDrainIsWaitedFor(t *testing.T) {
 				return gauges(0, 0)
 			})(&cfg)
 			start := time.Now()
-			r := guard.Run(t.Context(), VLLMDrainable, guard.Env{Root: h.Root(), Config: cfg, Target: VLLMDrainable.Target, Wait: tt.wait})
+			r := guard.Run(t.Context(), VLLMDrainable, guard.Env{Root: h.Root(), Config: cfg, Target: VLLMDrainable.Target, Wait: tt.wait, CutOff: tt.cutOff})
 			took := time.Since(start)
 			witness(t, VLLMDrainable, r.Reason)
 			contract(t, VLLMDrainable, r)
@@ -182,7 +190,7 @@ func TestJudgeDrainAtItsLimits(t *testing.T) {
 	}
 	for _, tt := range tests {
 		d := drain{ev: drainEvidence{Unit: "vllm.service", Active: "active", WaitedMS: tt.waitedMS}, load: tt.load}
-		if v := judgeDrain(d, wait); v.Reason != tt.want {
+		if v := judgeDrain(d, wait, false); v.Reason != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, v.Reason, tt.want)
 		}
 	}

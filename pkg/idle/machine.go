@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ryjen/dubnium/pkg/caller"
 	"github.com/ryjen/dubnium/pkg/collect"
 	"github.com/ryjen/dubnium/pkg/guard"
 	"github.com/ryjen/dubnium/pkg/login"
@@ -25,7 +26,7 @@ type Machine struct{ *reconcile.Machine }
 var _ Host = Machine{}
 
 // unit is the one way to ask for compute.
-const unit = "mode-controller@compute.service"
+var unit = reconcile.Unit(mode.Compute)
 
 // Look asks logind for the sessions and inhibitors, and the records for the
 // last change.
@@ -96,7 +97,7 @@ func (m Machine) Observe(ctx context.Context) mode.State { return m.Machine.Obse
 
 // Guards runs the guards that a transition would begin with.
 func (m Machine) Guards(ctx context.Context) []guard.Result {
-	return m.Machine.Guards(ctx, mode.Find(mode.StateDesktop, mode.Compute).Guards, mode.Compute)
+	return m.Machine.Guards(ctx, mode.Find(mode.StateDesktop, mode.Compute).Guards, mode.Compute, false)
 }
 
 // Request starts the controller's unit, as mode request does.
@@ -111,6 +112,9 @@ func (m Machine) Request(ctx context.Context) (record.Event, error) {
 		return record.Event{}, err
 	}
 	defer mgr.Close()
+	if announced, err := caller.Announce(m.Root, string(mode.Compute), false); err == nil {
+		defer announced.Close() //nolint:errcheck // it only says that we ask
+	}
 	_, failure := mgr.Start(ctx, unit, unitctl.ModeFail)
 	last, found, err := store.Last()
 	switch {

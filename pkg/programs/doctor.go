@@ -15,6 +15,7 @@ import (
 type doctorCmd struct {
 	output `embed:""`
 	All    bool `name:"all" help:"Show what is in order, too."`
+	Full   bool `name:"full" help:"Read all of the history, not the newest 32 MiB alone; of a long one that takes seconds."`
 }
 
 // grade says how bad a finding is.
@@ -50,6 +51,7 @@ type doctor struct {
 	env   *cli.Env
 	cfg   config.Config
 	store record.Store
+	full  bool // --full
 	list  []finding
 }
 
@@ -58,7 +60,7 @@ const patience = 10 * time.Second
 
 // Run looks at everything and names what is wrong.
 func (c *doctorCmd) Run(ctx context.Context, env *cli.Env) error {
-	d := &doctor{env: env, store: record.Store{Root: env.Root}}
+	d := &doctor{env: env, store: record.Store{Root: env.Root}, full: c.Full}
 	for _, look := range []func(context.Context){
 		d.configuration, d.programs, d.units, d.operators, d.folders, d.state, d.history, d.lock, d.sources, d.gpus, d.metricsFolder, d.idle,
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"strings"
@@ -130,24 +131,38 @@ func (d *doctor) parsed(area, file string, err error) {
 // longHistory is the size from which a history is better rotated, in bytes.
 const longHistory = 1 << 30
 
-// history reads all of the history.
+// recentHistory is what the doctor reads of the history unless it is asked for
+// all, in bytes: thousands of transitions, in a tenth of a second.
+const recentHistory = 32 << 20
+
+// history reads the newest part of the history, or all of it.
 func (d *doctor) history(ctx context.Context) {
 	const area, file = "history", record.EventsFile
 	info, err := d.env.Root.Stat(file)
 	if err == nil && info.Size() > longHistory {
 		d.warn(area, file, "rotate it: rename it while nobody needs it, Dubnium begins a new one", "it has %d MiB", info.Size()>>20)
 	}
+	most := int64(recentHistory)
+	if d.full {
+		most = math.MaxInt64
+	}
 	events := 0
-	bad, err := d.store.Sums(func(record.Sum) error { events++; return ctx.Err() })
+	bad, left, err := d.store.NewestSums(most, func(record.Sum) error { events++; return ctx.Err() })
+	read := ""
+	if left > 0 {
+		read = fmt.Sprintf("; of the %d MiB before them nothing was read, which mode doctor --full does", (left+1<<20-1)>>20)
+	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		d.warn(area, file, "run mode doctor as root", "%v", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		d.warn(area, file, "run mode doctor without --full, or rotate it", "%d events can be read; for more there was no time in %v", events, patience)
 	case err != nil:
 		d.fault(area, file, "see that it is a file on a disk that works", "%v", err)
 	case bad > 0:
-		d.warn(area, file, "nothing is lost by it; grep -nv '^{.*}$' finds them", "%d of its lines are torn or foreign, beside %d events", bad, events)
+		d.warn(area, file, "nothing is lost by it; grep -nv '^{.*}$' finds them", "%d of its lines are torn or foreign, beside %d events%s", bad, events, read)
 	default:
-		d.ok(area, file, "%d events can be read", events)
+		d.ok(area, file, "%d events can be read%s", events, read)
 	}
 	if os.Geteuid() != 0 {
 		return

@@ -1,11 +1,15 @@
 package programs
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/ryjen/dubnium/pkg/cli"
 	"github.com/ryjen/dubnium/pkg/hostfs"
+	"github.com/ryjen/dubnium/pkg/record"
 )
 
 // TestGenerated holds whose drop-ins are no surprise: what a generator, the
@@ -43,6 +47,31 @@ func TestGenerated(t *testing.T) {
 		}
 		if got := generated(root, tt.drops); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// TestDoctorReadsTheNewest holds that of a long history the newest part is read,
+// and all of it when that is asked for: a torn line at its beginning is then
+// found.
+func TestDoctorReadsTheNewest(t *testing.T) {
+	root := hostfs.Root(t.TempDir())
+	if err := os.MkdirAll(root.Path(record.StateDir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	line := []byte(`{"id":"a","type":"transition","reason":"` + strings.Repeat("x", 1<<10) + "\"}\n")
+	text := append([]byte("{\"torn\n"), bytes.Repeat(line, 2*recentHistory/len(line))...)
+	if err := os.WriteFile(root.Path(record.EventsFile), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for full, want := range map[bool]string{
+		false: "of the 32 MiB before them nothing was read",
+		true:  "1 of its lines are torn or foreign",
+	} {
+		d := &doctor{env: &cli.Env{Root: root}, store: record.Store{Root: root}, full: full}
+		d.history(t.Context())
+		if len(d.list) != 1 || !strings.Contains(d.list[0].Message, want) {
+			t.Errorf("full %v: %+v, want %q", full, d.list, want)
 		}
 	}
 }

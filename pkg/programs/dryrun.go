@@ -33,7 +33,7 @@ func dryRun(ctx context.Context, env *cli.Env, eng *reconcile.Engine, target mod
 	b := p.Bound(eng.Config)
 	doc := preview{SchemaVersion: 1, Plan: p, BoundMS: b.Forward.Milliseconds(), Bound: boundsOf(b), sum: b, Guards: []guard.Result{}}
 	if !p.Noop {
-		doc.Guards = eng.Host.Guards(ctx, p.Guards, target)
+		doc.Guards = eng.Host.Guards(ctx, p.Guards, target, false)
 	}
 	if worst := guard.Worst(doc.Guards); worst != nil {
 		doc.Blocked, doc.ExitCode = true, worst.Code

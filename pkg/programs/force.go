@@ -3,16 +3,14 @@ package programs
 import (
 	"context"
 	"os"
-	"os/user"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ryjen/dubnium/pkg/caller"
 	"github.com/ryjen/dubnium/pkg/cli"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/guards"
-	"github.com/ryjen/dubnium/pkg/hostfs"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/procinfo"
 	"github.com/ryjen/dubnium/pkg/record"
@@ -66,21 +64,21 @@ func (c *forceCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return exitcode.With(exitcode.Inspection, err)
 	}
-	now := time.Now().UTC()
+	now, self := time.Now().UTC(), caller.Self(env.Root)
 	r := record.OverrideRequest{
 		SchemaVersion: record.SchemaVersion, Target: target, BootID: boot, Expires: now.Add(overrideLife).Format(record.TimeFormat),
 		Override: record.Override{
-			ID: newID(), Guards: names, Reason: reason, UID: os.Getuid(), LoginUID: loginUID(env.Root),
+			ID: newID(), Guards: names, Reason: reason, UID: self.UID, LoginUID: self.LoginUID, User: self.User,
 			Requested: now.Format(record.TimeFormat), Used: []string{},
 		},
 	}
-	r.User = userName(r.UID, r.LoginUID)
 	if err := store.SetOverride(r); err != nil {
 		return permission(err)
 	}
 	// What the controller has not taken by the end of it is not left to another.
 	defer func() { _ = store.DropOverride(r.ID) }()
-	return request(ctx, env, target, c.format())
+	_, err = request(ctx, env, target, c.format(), false)
+	return err
 }
 
 // overridable gives the guards' names as their results have them, or says why
@@ -109,29 +107,4 @@ func overridable(names, site []string) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// loginUID is who logged in, before any sudo (proc_pid_loginuid(5)); -1 where
-// nobody did, or the kernel keeps no account.
-func loginUID(root hostfs.Root) int {
-	data, err := root.ReadLimited("/proc/self/loginuid", 32)
-	if err != nil {
-		return -1
-	}
-	uid, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 32)
-	if err != nil || uid == 1<<32-1 {
-		return -1
-	}
-	return int(uid)
-}
-
-// userName names the person: who logged in, else who asks.
-func userName(uid, login int) string {
-	if login >= 0 {
-		uid = login
-	}
-	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		return u.Username
-	}
-	return "uid " + strconv.Itoa(uid)
 }

@@ -38,7 +38,7 @@ func (c *guardsCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine(env, "operator", false)
+	eng, err := engine(env, false)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func lookAtGuards(ctx context.Context, eng *reconcile.Engine, target mode.Mode) 
 	look := guardsLook{at: time.Now()}
 	look.state = eng.Host.Observe(ctx).State
 	look.row = mode.Find(look.state, target)
-	look.results = eng.Host.Guards(ctx, look.row.Guards, target)
+	look.results = eng.Host.Guards(ctx, look.row.Guards, target, false)
 	return look
 }
 

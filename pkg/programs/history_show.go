@@ -111,6 +111,7 @@ func writeTold(env *cli.Env, doc told) error {
 	} else if err := writeHeader(env, *ev); err != nil {
 		return err
 	}
+	fmt.Fprintf(env.Stdout, "Asked for by %s.\n", askedBy(ev.AskedBy))
 	if o := ev.Override; o != nil {
 		fmt.Fprintf(env.Stdout, "Overridden by %s (uid %d): %s, because: %s. Passed over: %s.\n",
 			cli.Visible(o.User), o.UID, strings.Join(o.Guards, ", "), cli.Visible(o.Reason), orWord(strings.Join(o.Used, ", "), "none"))
@@ -130,6 +131,27 @@ func writeTold(env *cli.Env, doc told) error {
 		writeEvidence(env, "after", ev.After)
 	}
 	return writeGaps(env, *ev)
+}
+
+// askedBy names who asked for a transition.
+func askedBy(a *record.Asker) string {
+	if a == nil {
+		return "somebody who is not known: the unit was started otherwise than by mode or mode-idle, or by several at once"
+	}
+	s := cli.Visible(a.User)
+	if a.LoginUID >= 0 && a.LoginUID != a.UID {
+		s += fmt.Sprintf(" (login uid %d, as uid %d", a.LoginUID, a.UID)
+	} else {
+		s += fmt.Sprintf(" (uid %d", a.UID)
+	}
+	if a.Unit != "" {
+		s += ", in " + cli.Visible(a.Unit)
+	}
+	s += ")"
+	if a.CutOff {
+		s += ", who let vLLM's requests be cut off"
+	}
+	return s
 }
 
 // writeEvidence writes what an observation rests on, one family a line.

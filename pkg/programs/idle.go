@@ -70,7 +70,7 @@ func (m *idleModel) Run(ctx context.Context, env *cli.Env) error {
 	if os.Geteuid() != 0 {
 		return exitcode.Errorf(exitcode.NotPermitted, "only root can run the guards on everybody's work; mode-idle.service does")
 	}
-	eng, err := engine(env, "idle", false)
+	eng, err := engine(env, false)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 // The kinds of entries in the journal. An id never changes and never gets
 // another meaning: people filter by it.
 const (
+	entryAsked       = "2f6c1e0b9d3a4c7f8a55e0d94b7c6a13" // it is known who asked
 	entryBegun       = "056542378dae4a39b8e7f260d8c8e8e5" // a transition was asked for
 	entryGuard       = "7c9ac7ccd80f4983ac80f374107f8d88" // a guard has answered
 	entryOverride    = "7ee4cd9da3514d449fccce391bda3115" // an operator overrides guards
@@ -28,7 +29,8 @@ const (
 
 // entryKinds lists them for the manual.
 var entryKinds = []struct{ id, what string }{
-	{entryBegun, "a transition was asked for: MODE= is the mode, PRIOR= what was observed, TRIGGER= who asked"},
+	{entryBegun, "a transition was asked for: MODE= is the mode, PRIOR= what was observed, TRIGGER= what asked (operator, idle, or unit where that is not known)"},
+	{entryAsked, "who asked for it, where that is known: ASKED_BY=, ASKED_BY_UID=, ASKED_BY_UNIT=, CUT_OFF= (yes where vLLM's requests may be cut off for it)"},
 	{entryOverride, "an operator overrides guards: OVERRIDE= names them, REASON= and OVERRIDE_USER= say why and who"},
 	{entryGuard, "a guard has answered: GUARD=, GUARD_CLASS= (pass, block or error), GUARD_HARD= (yes or no), REASON=, DURATION_USEC="},
 	{entryAction, "an action has ended: ACTION=, ACTION_STATUS=, ACTION_UNIT=, ROLLBACK= (yes or no), DURATION_USEC="},
@@ -92,6 +94,14 @@ func (r *reporter) tell(word, title, detail string, doc any) bool {
 	case record.Marker:
 		r.fields = map[string]string{"TRANSITION_ID": d.ID, "MODE": string(d.Requested)}
 		return r.send(entryBegun, journal.Notice, title, map[string]string{"PRIOR": string(d.Prior), "TRIGGER": d.Trigger})
+	case record.Asker:
+		p := journal.Info
+		if d.CutOff {
+			p = journal.Warning
+		}
+		return r.send(entryAsked, p, "asked for "+message, map[string]string{
+			"ASKED_BY": d.User, "ASKED_BY_UID": strconv.Itoa(d.UID), "ASKED_BY_UNIT": d.Unit, "CUT_OFF": yesNo(d.CutOff),
+		})
 	case record.Override:
 		return r.send(entryOverride, journal.Warning, "override: "+message, map[string]string{
 			"OVERRIDE": strings.Join(d.Guards, " "), "REASON": d.Reason, "OVERRIDE_USER": d.User, "OVERRIDE_UID": strconv.Itoa(d.UID),

@@ -214,7 +214,7 @@ type dryRunCmd struct {
 
 // Run shows what a request would do.
 func (c *dryRunCmd) Run(ctx context.Context, env *cli.Env) error {
-	eng, err := engine(env, "operator", false)
+	eng, err := engine(env, false)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func modes() map[string]string { return map[string]string{"modes": strings.Join(
 
 // engine reads the configuration and makes the engine that works on this machine as the process that we
 // are. Wait lets guards wait for what may end by itself.
-func engine(env *cli.Env, trigger string, wait bool) (*reconcile.Engine, error) {
+func engine(env *cli.Env, wait bool) (*reconcile.Engine, error) {
 	cfg, err := load(env)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func engine(env *cli.Env, trigger string, wait bool) (*reconcile.Engine, error) 
 	}
 	return &reconcile.Engine{
 		Host: machine, Config: cfg, Store: record.Store{Root: env.Root}, Now: time.Now,
-		ID: newID(), BootID: boot, InvocationID: env.Getenv("INVOCATION_ID"), Trigger: trigger, PID: os.Getpid(),
+		ID: newID(), BootID: boot, InvocationID: env.Getenv("INVOCATION_ID"), PID: os.Getpid(),
 	}, nil
 }
 

@@ -61,7 +61,7 @@ func (m *reconcileModel) Run(ctx context.Context, env *cli.Env) error {
 			return err
 		}
 	}
-	eng, err := engine(env, "unit", !m.DryRun)
+	eng, err := engine(env, !m.DryRun)
 	if err != nil {
 		return err
 	}

@@ -7,27 +7,31 @@ import (
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/bus"
+	"github.com/ryjen/dubnium/pkg/caller"
 	"github.com/ryjen/dubnium/pkg/cli"
 	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/reconcile"
 	"github.com/ryjen/dubnium/pkg/record"
 	"github.com/ryjen/dubnium/pkg/unitctl"
 )
 
 type requestCmd struct {
-	output `embed:""`
-	Target string `arg:"" name:"mode" enum:"${modes}" help:"The mode to bring the machine to: ${enum}."`
+	output  `embed:""`
+	drained `embed:""`
+	Target  string `arg:"" name:"mode" enum:"${modes}" help:"The mode to bring the machine to: ${enum}."`
 }
 
 // Run requests a mode and follows how it goes.
 func (c *requestCmd) Run(ctx context.Context, env *cli.Env) error {
-	return request(ctx, env, mode.Mode(c.Target), c.format())
+	return c.request(ctx, env, mode.Mode(c.Target), c.format())
 }
 
 type reconCmd struct {
-	output `embed:""`
-	Target string `name:"target" placeholder:"MODE" help:"Bring the machine to MODE instead of the desired one."`
+	output  `embed:""`
+	drained `embed:""`
+	Target  string `name:"target" placeholder:"MODE" help:"Bring the machine to MODE instead of the desired one."`
 }
 
 // Run requests the desired mode.
@@ -36,7 +40,7 @@ func (c *reconCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	return request(ctx, env, target, c.format())
+	return c.request(ctx, env, target, c.format())
 }
 
 // followEvery is how often the marker is read while a transition runs.
@@ -45,24 +49,34 @@ const followEvery = 50 * time.Millisecond
 // request starts the controller's unit and tells what its marker tells, until
 // systemd says that the unit has ended. The work is the unit's: whatever
 // happens to us, it goes on.
-func request(ctx context.Context, env *cli.Env, target mode.Mode, format cli.Format) error {
+func request(ctx context.Context, env *cli.Env, target mode.Mode, format cli.Format, cutOff bool) (record.Event, error) {
+	none := record.Event{}
 	// The controller would find out by itself; we can say it sooner, and say who.
 	store := record.Store{Root: env.Root}
 	if lock, err := store.Lock(); err == nil && lock.Held {
-		return exitcode.Errorf(exitcode.Locked, "%s; mode status shows how far it is", store.HeldBy())
+		return none, exitcode.Errorf(exitcode.Locked, "%s; mode status shows how far it is", store.HeldBy())
 	}
 	before, _, err := store.Last()
 	if err != nil && !errors.Is(err, record.ErrGarbled) {
-		return exitcode.With(exitcode.Inspection, err)
+		return none, exitcode.With(exitcode.Inspection, err)
 	}
 	stale, _, _ := store.Marker()
 
-	unit := "mode-controller@" + string(target) + ".service"
+	unit := reconcile.Unit(target)
 	mgr, err := unitctl.NewManager(ctx, env.Root)
 	if err != nil {
-		return exitcode.With(exitcode.Inspection, err)
+		return none, exitcode.With(exitcode.Inspection, err)
 	}
 	defer mgr.Close()
+	announced, err := caller.Announce(env.Root, string(target), cutOff)
+	switch {
+	case err == nil:
+		defer announced.Close() //nolint:errcheck // it only says that we ask
+	case cutOff:
+		return none, exitcode.With(exitcode.Inspection, err)
+	default:
+		env.Logf("the history won't tell who asked: %v", err)
+	}
 	var result unitctl.JobResult
 	ended := make(chan error, 1)
 	go func() {
@@ -88,7 +102,7 @@ func request(ctx context.Context, env *cli.Env, target mode.Mode, format cli.For
 			// lock: the controller goes on without us.
 			lost = true
 		case <-ctx.Done():
-			return exitcode.Errorf(exitcode.Inspection, "no longer following %s; it goes on by itself, and mode status shows how far it is", unit)
+			return none, exitcode.Errorf(exitcode.Inspection, "no longer following %s; it goes on by itself, and mode status shows how far it is", unit)
 		}
 	}
 	return conclude(env, story, store, asked{target: target, before: before.ID}, unit, failure)
@@ -121,25 +135,26 @@ func (a asked) mine(last record.Event) bool {
 }
 
 // conclude tells how the controller ended and gives its exit code.
-func conclude(env *cli.Env, story *story, store record.Store, a asked, unit string, failure error) error {
+func conclude(env *cli.Env, story *story, store record.Store, a asked, unit string, failure error) (record.Event, error) {
+	none := record.Event{}
 	if bus.IsAccessDenied(failure) {
-		return exitcode.Errorf(exitcode.NotPermitted, "start %s: not permitted; run this as root, or join the group %s (usermod -aG %[2]s NAME, then log in again)", unit, config.OperatorsGroup)
+		return none, exitcode.Errorf(exitcode.NotPermitted, "start %s: not permitted; run this as root, or join the group %s (usermod -aG %[2]s NAME, then log in again)", unit, config.OperatorsGroup)
 	}
 	last, found, err := store.Last()
 	if err != nil {
-		return exitcode.With(exitcode.Inspection, err)
+		return none, exitcode.With(exitcode.Inspection, err)
 	}
 	if found && a.mine(last) {
 		story.finishFrom(last)
 		if err := story.end(last); err != nil {
-			return err
+			return none, err
 		}
-		return cli.Status(last.ExitCode)
+		return last, cli.Status(last.ExitCode)
 	}
 	if failure == nil {
-		return exitcode.Errorf(exitcode.Internal, "%s ended well, but left no record", unit)
+		return none, exitcode.Errorf(exitcode.Internal, "%s ended well, but left no record", unit)
 	}
-	return exitcode.With(codeOf(failure), fmt.Errorf("%w; journalctl -u %s says more", failure, unit))
+	return none, exitcode.With(codeOf(failure), fmt.Errorf("%w; journalctl -u %s says more", failure, unit))
 }
 
 // codeOf is the exit code of a controller that left no record, or of which we

@@ -3,6 +3,7 @@ package programs
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/ryjen/dubnium/pkg/cli"
@@ -34,6 +35,9 @@ func (s *story) marker(m record.Marker) {
 	if m.ID != s.id {
 		s.id = m.ID
 		s.say("begin", fmt.Sprintf("%s -> %s", m.Prior, m.Requested), m.ID, m)
+		if a := m.AskedBy; a != nil {
+			s.say("asked", "by "+a.User, askedDetail(*a), *a)
+		}
 		if o := m.Override; o != nil {
 			s.say("override", strings.Join(o.Guards, ", "), fmt.Sprintf("%s (%s)", o.Reason, o.User), *o)
 		}
@@ -81,6 +85,7 @@ func (s *story) finishFrom(ev record.Event) {
 	}
 	s.marker(record.Marker{
 		ID: ev.ID, Prior: ev.Prior, Requested: ev.Requested, Phase: phase, Guards: ev.Guards, Steps: ev.Actions,
+		AskedBy: ev.AskedBy, Override: ev.Override,
 	})
 }
 
@@ -142,6 +147,8 @@ func markOf(word string) (string, cli.Style) {
 		return "✓", cli.Green
 	case string(record.Skipped):
 		return "·", cli.Dim
+	case "asked":
+		return "·", cli.Dim
 	case "waiting":
 		return "…", cli.Cyan
 	case string(record.Tolerated):
@@ -149,6 +156,17 @@ func markOf(word string) (string, cli.Style) {
 	default:
 		return "✗", cli.Red
 	}
+}
+
+func askedDetail(a record.Asker) string {
+	detail := "uid " + strconv.Itoa(a.UID)
+	if a.Unit != "" {
+		detail += ", in " + a.Unit
+	}
+	if a.CutOff {
+		detail += "; lets vLLM's requests be cut off"
+	}
+	return detail
 }
 
 func drainDetail(d record.Drain) string {

@@ -62,11 +62,11 @@ func (p *player) backTo() mode.Mode {
 	return prior(controller{before: m.Prior})
 }
 
-func (a *actor) Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result {
+func (a *actor) Guards(ctx context.Context, names []string, target mode.Mode, cutOff bool) []guard.Result {
 	if a.p.at(atGuards, 0) == blocks && a.p.planted != "a block of a guard is not heard" {
 		a.block[names[0]] = guard.Result{Class: guard.Block, Code: exitcode.TargetUnreachable, Hard: true, Reason: "r", Message: "m"}
 	}
-	return a.world.Guards(ctx, names, target)
+	return a.world.Guards(ctx, names, target, cutOff)
 }
 
 func (a *actor) Hold(context.Context, mode.Mode) func() {
@@ -83,7 +83,7 @@ func (a *actor) Gate(ctx context.Context, names []string, target mode.Mode) []gu
 		<-ctx.Done()
 		return []guard.Result{{Guard: "check_x", Class: guard.Block, Code: exitcode.DisplayGPUOwned, Hard: true, Message: "held"}}
 	}
-	return a.world.Guards(ctx, names, target)
+	return a.world.Guards(ctx, names, target, false)
 }
 
 func (a *actor) Do(ctx context.Context, s plan.Step, target mode.Mode) (string, error) {

@@ -39,14 +39,14 @@ func (s *sloth) Observe(ctx context.Context) observe.Observation {
 	return o
 }
 
-func (s *sloth) Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result {
+func (s *sloth) Guards(ctx context.Context, names []string, target mode.Mode, cutOff bool) []guard.Result {
 	s.wait(ctx, "a guard")
-	return s.world.Guards(ctx, names, target)
+	return s.world.Guards(ctx, names, target, cutOff)
 }
 
 func (s *sloth) Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result {
 	s.wait(ctx, "a gate")
-	return s.world.Guards(ctx, names, target)
+	return s.world.Guards(ctx, names, target, false)
 }
 
 func (s *sloth) Hold(ctx context.Context, _ mode.Mode) func() {

@@ -2,10 +2,13 @@ package reconcile
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/guard"
+	"github.com/ryjen/dubnium/pkg/guards"
 	"github.com/ryjen/dubnium/pkg/record"
 	"github.com/ryjen/dubnium/pkg/vllm"
 )
@@ -51,6 +54,24 @@ func (r *run) whileDraining(ctx context.Context, names []string, guards func() [
 			r.save()
 		}
 	}
+}
+
+// question is what is left to a person where nothing but requests in flight
+// stops a transition, and vllm.drainThen leaves those to one.
+func (r *run) question(stops []guard.Result) *record.Question {
+	if r.Config.VLLM.DrainThen != config.DrainAsk || len(stops) != 1 || stops[0].Guard != guards.VLLMDrainable.Binary() || stops[0].Class != guard.Block {
+		return nil
+	}
+	q := record.Question{About: record.AboutDrain, Unit: r.Config.VLLM.Unit, Yes: "mode request " + string(r.target) + " --cut-off"}
+	var load struct {
+		Running int `json:"running"`
+		Waiting int `json:"waiting"`
+	}
+	// How many they are is in the guard's message, too.
+	if json.Unmarshal(stops[0].Evidence, &load) == nil {
+		q.Running, q.Waiting = load.Running, load.Waiting
+	}
+	return &q
 }
 
 // drainEvery is how often people are told what is being waited for.

@@ -17,11 +17,11 @@ type draining struct {
 	told chan struct{}
 }
 
-func (d *draining) Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result {
+func (d *draining) Guards(ctx context.Context, names []string, target mode.Mode, cutOff bool) []guard.Result {
 	for range cap(d.told) {
 		<-d.told
 	}
-	return d.world.Guards(ctx, names, target)
+	return d.world.Guards(ctx, names, target, cutOff)
 }
 
 func (d *draining) Drain(ctx context.Context, tell func(record.Drain)) {

@@ -24,8 +24,9 @@ type Host interface {
 	// and marker.
 	Observe(ctx context.Context) observe.Observation
 	// Guards runs the guards of a plan, and the site's own for the target, at
-	// the same time.
-	Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result
+	// the same time. cutOff says that an operator lets requests be cut off that
+	// vLLM is at, where the configuration leaves that to one.
+	Guards(ctx context.Context, names []string, target mode.Mode, cutOff bool) []guard.Result
 	// Gate runs guards at the same time and gives their results in order.
 	Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result
 	// Hold keeps the machine from being shut down or put to sleep half-way, until
@@ -46,9 +47,9 @@ type Engine struct {
 	// controllers that were killed before.
 	Ended func(record.Event)
 	Now   func() time.Time
-	// ID, BootID, InvocationID, PID and Trigger go into the record.
-	ID, BootID, InvocationID, Trigger string
-	PID                               int
+	// ID, BootID, InvocationID and PID go into the record.
+	ID, BootID, InvocationID string
+	PID                      int
 }
 
 // poll is the pause between two looks of a loop that waits for the machine to
@@ -73,13 +74,16 @@ func (e *Engine) Run(ctx context.Context, target mode.Mode) (record.Event, error
 	if err := e.seal(); err != nil {
 		return record.Event{}, err
 	}
+	// What a full disk kept the boot from closing is closed as soon as there is
+	// room; that there is none is for the next intent to say.
+	_ = e.sealHistory()
 	e.catchUp()
 	override, err := e.Store.TakeOverride(target, e.BootID, e.Now())
 	if err != nil {
 		return record.Event{}, err
 	}
 	r := &run{Engine: e, target: target, started: e.Now()}
-	r.event.Override = override
+	r.event.Override, r.event.AskedBy = override, e.asked(target)
 	return r.transition(ctx)
 }
 
@@ -108,8 +112,8 @@ func (r *run) transition(ctx context.Context) (record.Event, error) {
 	if err := r.Store.SetMarker(r.marker); err != nil {
 		return record.Event{}, fmt.Errorf("record the transition before it begins: %w", err)
 	}
-	if worst := r.guards(ctx, p.Guards); worst != nil {
-		return r.blocked(before, worst), nil
+	if stops := r.guards(ctx, p.Guards); len(stops) > 0 {
+		return r.blocked(before, stops), nil
 	}
 	if ctx.Err() != nil {
 		return r.finish(record.Interrupted, exitcode.RolledBack, before, "stopped before anything was touched"), nil
@@ -149,48 +153,57 @@ func (r *run) hold(ctx context.Context) (release func()) {
 func (r *run) begin(before observe.Observation) {
 	r.marker = record.Marker{
 		SchemaVersion: record.SchemaVersion, ID: r.ID, BootID: r.BootID, InvocationID: r.InvocationID,
-		PID: r.PID, Requested: r.target, Prior: before.State, Trigger: r.Trigger,
+		PID: r.PID, Requested: r.target, Prior: before.State, Trigger: r.event.AskedBy.Trigger(),
 		Started: r.stamp(), Phase: record.Guarding, Guards: []guard.Result{}, Steps: []record.Action{},
-		Override: r.event.Override,
+		Override: r.event.Override, AskedBy: r.event.AskedBy,
 	}
 	r.event = record.Event{
 		SchemaVersion: record.SchemaVersion, Type: record.TypeTransition, ID: r.ID, BootID: r.BootID,
-		InvocationID: r.InvocationID, Requested: r.target, Prior: before.State, Trigger: r.Trigger,
-		Guards: []guard.Result{}, Actions: []record.Action{}, Override: r.event.Override,
+		InvocationID: r.InvocationID, Requested: r.target, Prior: before.State, Trigger: r.event.AskedBy.Trigger(),
+		Guards: []guard.Result{}, Actions: []record.Action{}, Override: r.event.Override, AskedBy: r.event.AskedBy,
 		Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
 	}
 	r.report()
 }
 
-// guards runs the guards of the plan and gives the one that decides, if any
-// did not pass and is not overridden.
-func (r *run) guards(ctx context.Context, names []string) *guard.Result {
+// guards runs the guards of the plan and gives those that did not pass and are
+// not overridden.
+func (r *run) guards(ctx context.Context, names []string) []guard.Result {
 	ctx, cancel := context.WithTimeout(ctx, plan.GuardBound(names, r.Config))
 	defer cancel()
-	r.marker.Guards = r.whileDraining(ctx, names, func() []guard.Result { return r.Host.Guards(ctx, names, r.target) })
+	r.marker.Guards = r.whileDraining(ctx, names, func() []guard.Result {
+		return r.Host.Guards(ctx, names, r.target, r.event.AskedBy != nil && r.event.AskedBy.CutOff)
+	})
 	r.event.Guards = r.marker.Guards
 	r.save()
 	_ = r.Store.SetGuards(record.Guards{
 		SchemaVersion: record.SchemaVersion, Timestamp: r.stamp(), ID: r.ID,
 		Target: r.target, Results: r.marker.Guards,
 	})
-	var decisive []guard.Result
+	var stops []guard.Result
 	for _, g := range r.marker.Guards {
 		if o := r.event.Override; o.Covers(g) {
 			o.Used = append(o.Used, g.Guard)
 			continue
 		}
-		decisive = append(decisive, g)
+		if !g.OK {
+			stops = append(stops, g)
+		}
 	}
-	return guard.Worst(decisive)
+	return stops
 }
 
-func (r *run) blocked(before observe.Observation, worst *guard.Result) record.Event {
-	outcome := record.Blocked
+func (r *run) blocked(before observe.Observation, stops []guard.Result) record.Event {
+	worst, outcome := guard.Worst(stops), record.Blocked
 	if worst.Class != guard.Block {
 		outcome = record.CheckError
 	}
-	return r.finish(outcome, worst.Code, before, fmt.Sprintf("%s: %s: %s", worst.Guard, worst.Reason, worst.Message))
+	reason := fmt.Sprintf("%s: %s: %s", worst.Guard, worst.Reason, worst.Message)
+	if q := r.question(stops); q != nil {
+		r.event.Question = q
+		reason += "; " + q.Yes + " cuts them off"
+	}
+	return r.finish(outcome, worst.Code, before, reason)
 }
 
 // intend writes down what is about to happen, on the disk, before it happens.
@@ -381,19 +394,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// unmet says in one sentence what is missing.
-func unmet(o observe.Observation) string {
-	s := string(o.State)
-	for _, u := range o.Unmet {
-		s += fmt.Sprintf("; unmet: %s (%s)", u.Predicate, u.Message)
-	}
-	for _, c := range o.Conflicts {
-		s += fmt.Sprintf("; conflict: %s (%s)", c.Code, c.Message)
-	}
-	for _, e := range o.InspectionErrors {
-		s += fmt.Sprintf("; unread: %s (%s)", e.Source, e.Message)
-	}
-	return s
 }

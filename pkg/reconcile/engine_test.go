@@ -82,7 +82,7 @@ func (w *world) Observe(context.Context) observe.Observation {
 	return observe.Classify(ev, observe.Policy{VLLMEnabled: true, LoginPath: []string{"display-manager.service"}})
 }
 
-func (w *world) Guards(_ context.Context, names []string, target mode.Mode) []guard.Result {
+func (w *world) Guards(_ context.Context, names []string, target mode.Mode, _ bool) []guard.Result {
 	w.asked = append(w.asked, names)
 	var out []guard.Result
 	for _, n := range names {
@@ -90,14 +90,17 @@ func (w *world) Guards(_ context.Context, names []string, target mode.Mode) []gu
 		if !blocked {
 			r = guard.Result{OK: true, Class: guard.Pass, Reason: "fine"}
 		}
-		r.Guard, r.Target, r.Evidence = "check_"+n, target, json.RawMessage("{}")
+		r.Guard, r.Target = "check_"+n, target
+		if r.Evidence == nil {
+			r.Evidence = json.RawMessage("{}")
+		}
 		out = append(out, r)
 	}
 	return out
 }
 
 func (w *world) Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result {
-	return w.Guards(ctx, names, target)
+	return w.Guards(ctx, names, target, false)
 }
 
 func (w *world) Hold(context.Context, mode.Mode) func() { return func() {} }
@@ -152,7 +155,7 @@ func newEngine(t *testing.T, w *world) *Engine {
 	cfg.Timeouts.Observe, cfg.Desktop.AnnounceGrace = short, short
 	cfg.Timeouts.Settle, cfg.Timeouts.Gate, cfg.Timeouts.StartUnit, cfg.Timeouts.StopUnit = short, short, short, short
 	cfg.VLLM.StartTimeout, cfg.Timeouts.Graphical, cfg.Timeouts.EndSessions = short, short, short
-	e := &Engine{Host: w, Config: cfg, Store: record.Store{Root: root}, Now: time.Now, ID: "t1", BootID: "b1", PID: os.Getpid(), Trigger: "test"}
+	e := &Engine{Host: w, Config: cfg, Store: record.Store{Root: root}, Now: time.Now, ID: "t1", BootID: "b1", PID: os.Getpid()}
 	if err := e.Store.SetDesired(mode.Desktop); err != nil {
 		t.Fatal(err)
 	}

@@ -60,11 +60,7 @@ func (r rules) next(u universe) []branch {
 		to := u
 		to.up, to.machine, to.desired = true, contracts[mode.Desktop], mode.Desktop
 		full := to
-		for i, e := range to.history {
-			if e.intent && e.ends == 0 && e.boot < u.boot {
-				to.history[i].ends, to.history[i].outcome = 1, record.Interrupted
-			}
-		}
+		to.closeFormer()
 		add(happening{what: boots}, to)
 		if full.history != to.history && u.left.full > 0 {
 			full.left.full--
@@ -105,6 +101,33 @@ func (r rules) next(u universe) []branch {
 		add(happening{what: reboots, at: at, step: step}, to)
 	}
 	return out
+}
+
+// closeFormer closes what other boots left open.
+func (u *universe) closeFormer() {
+	for i := range u.history {
+		if u.open(i) {
+			u.history[i].ends, u.history[i].outcome = 1, record.Interrupted
+		}
+	}
+	u.unsealed = false
+}
+
+// open tells whether the history has a transition of another boot without its
+// end.
+func (u universe) open(i int) bool {
+	e := u.history[i]
+	return e.intent && e.ends == 0 && e.boot < u.boot
+}
+
+// leftOpen tells whether there is one.
+func (u universe) leftOpen() bool {
+	for i := range u.history {
+		if u.open(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // end takes a controller away, and its lock with it.
@@ -155,7 +178,7 @@ func (r rules) goOn(u universe, i int, add func(happening, universe)) {
 	}
 	switch c.at {
 	case atSeal:
-		me.at = atCatchUp
+		me.at = r.sealed(u)
 		if !u.marker.there {
 			break
 		}
@@ -166,7 +189,11 @@ func (r rules) goOn(u universe, i int, add func(happening, universe)) {
 			full(func(x *universe) { x.end(i) })
 		}
 	case atUnmark:
-		to.marker, me.at = mark{}, atCatchUp
+		to.marker, me.at = mark{}, r.sealed(u)
+	case atFormer:
+		me.at = atCatchUp
+		to.closeFormer()
+		full(func(x *universe) { x.controllers[i].at = atCatchUp })
 	case atCatchUp:
 		me.at = atLook
 		if e := &to.history[u.last.id]; u.last.there && e.ends == 0 && r.planted != "does not catch up" {
@@ -270,6 +297,14 @@ func (r rules) goOn(u universe, i int, add func(happening, universe)) {
 		to.end(i)
 	}
 	add(h, to)
+}
+
+// sealed is where a controller goes on that has closed what this boot left open.
+func (r rules) sealed(u universe) place {
+	if u.unsealed && r.planted != "leaves it to the next boot" {
+		return atFormer
+	}
+	return atCatchUp
 }
 
 func (c *controller) look(now facts) { c.saw, c.lookAt = now.observed(), now }

@@ -52,18 +52,18 @@ func (m *Machine) Observe(ctx context.Context) observe.Observation {
 
 // Guards runs the built-in guards of those names and the site's own for the
 // target as processes, all at the same time.
-func (m *Machine) Guards(ctx context.Context, names []string, target mode.Mode) []guard.Result {
+func (m *Machine) Guards(ctx context.Context, names []string, target mode.Mode, cutOff bool) []guard.Result {
 	site, refused := siteguard.Commands(m.Root, m.Config, target)
-	commands := append(m.commands(names, target, m.Wait), site...)
+	commands := append(m.commands(names, target, m.Wait, cutOff), site...)
 	return append(guardproc.All(ctx, commands, target, m.Config.Timeouts.Guard.Std()), refused...)
 }
 
 // Gate runs built-in guards as processes, all at the same time.
 func (m *Machine) Gate(ctx context.Context, names []string, target mode.Mode) []guard.Result {
-	return guardproc.All(ctx, m.commands(names, target, false), target, m.Config.Timeouts.Guard.Std())
+	return guardproc.All(ctx, m.commands(names, target, false, false), target, m.Config.Timeouts.Guard.Std())
 }
 
-func (m *Machine) commands(names []string, target mode.Mode, drain bool) []guardproc.Command {
+func (m *Machine) commands(names []string, target mode.Mode, drain, cutOff bool) []guardproc.Command {
 	var commands []guardproc.Command
 	for _, name := range names {
 		d, known := guards.Find(name)
@@ -83,7 +83,10 @@ func (m *Machine) commands(names []string, target mode.Mode, drain bool) []guard
 		if d.Window != nil {
 			c.Window = d.Window(m.Config)
 		}
-		if d.Wait != nil && drain {
+		switch {
+		case d.CutOff && cutOff:
+			c.Argv = append(c.Argv, "--cut-off")
+		case d.Wait != nil && drain:
 			c.Argv, c.Extra = append(c.Argv, "--wait"), d.Wait(m.Config)
 		}
 		commands = append(commands, c)

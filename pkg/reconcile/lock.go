@@ -56,7 +56,7 @@ func (e *Engine) seal() error {
 
 // catchUp appends the last record of this boot where the history could not be
 // written at the end of its transition: a disk that was full tells the truth
-// as soon as it has room. That it still has none is for the next intent to say.
+// as soon as it has room.
 func (e *Engine) catchUp() {
 	last, found, err := e.Store.Last()
 	if err != nil || !found {
@@ -93,7 +93,7 @@ func (e *Engine) sealHistory() error {
 	}
 	for _, ev := range open {
 		ev.Type, ev.Outcome, ev.ExitCode = record.TypeTransition, record.Interrupted, exitcode.Failed
-		ev.Reason = "the machine went down in the middle of it"
+		ev.Reason = "the machine went down before its end was recorded"
 		ev.Timestamp = e.Now().UTC().Format(record.TimeFormat)
 		ev.Before = nil
 		if err := e.Store.Append(ev); err != nil {
@@ -119,7 +119,7 @@ func interrupted(m record.Marker) record.Event {
 		SchemaVersion: record.SchemaVersion, Type: record.TypeTransition, ID: m.ID, BootID: m.BootID,
 		InvocationID: m.InvocationID, Requested: m.Requested, Prior: m.Prior, Trigger: m.Trigger,
 		Outcome: record.Interrupted, ExitCode: exitcode.Failed, Reason: reason,
-		Override: m.Override,
-		Guards:   m.Guards, Actions: m.Steps, Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
+		Override: m.Override, AskedBy: m.AskedBy,
+		Guards: m.Guards, Actions: m.Steps, Conflicts: []observe.Conflict{}, Unmet: []observe.Unmet{}, Errors: []observe.InspectionError{},
 	}
 }

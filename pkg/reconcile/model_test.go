@@ -156,6 +156,7 @@ const (
 	nowhere place = iota
 	atSeal
 	atUnmark // of the transition that was sealed
+	atFormer // where the boot could not close what the one before it left open
 	atCatchUp
 	atLook
 	atGuards

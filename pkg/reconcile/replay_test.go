@@ -212,7 +212,7 @@ func (p *player) run(id string, to mode.Mode, script []happening) {
 		return // it has done nothing yet
 	}
 	full := slices.IndexFunc(script, func(h happening) bool { return h.what == isFull })
-	if full >= 0 && (script[full].at == atSeal || script[full].at == atCatchUp) {
+	if full >= 0 && (script[full].at == atSeal || script[full].at == atFormer || script[full].at == atCatchUp) {
 		p.full(true)
 	}
 	p.e.Host, p.e.ID, p.e.BootID = &actor{p.w, p}, id, p.bootID()
@@ -226,8 +226,10 @@ func (p *player) run(id string, to mode.Mode, script []happening) {
 	switch at {
 	case atUnmark:
 		p.files(start, []string{markerName})
+	case atFormer:
+		p.files(start, []string{eventsName})
 	case atCatchUp:
-		if start[markerName] == nil {
+		if start[markerName] == nil && start[lastName] != nil {
 			p.files(start, []string{eventsName})
 		}
 	case atMark:

@@ -62,3 +62,18 @@ func classify(prior mode.Mode, after mode.State, late bool) (record.Outcome, exi
 		return record.Failed, exitcode.Failed
 	}
 }
+
+// unmet says in one sentence what is missing.
+func unmet(o observe.Observation) string {
+	s := string(o.State)
+	for _, u := range o.Unmet {
+		s += fmt.Sprintf("; unmet: %s (%s)", u.Predicate, u.Message)
+	}
+	for _, c := range o.Conflicts {
+		s += fmt.Sprintf("; conflict: %s (%s)", c.Code, c.Message)
+	}
+	for _, e := range o.InspectionErrors {
+		s += fmt.Sprintf("; unread: %s (%s)", e.Source, e.Message)
+	}
+	return s
+}

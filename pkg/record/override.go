@@ -20,15 +20,14 @@ import (
 
 // Override is an operator's decision that soft guards don't stop a transition.
 type Override struct {
-	ID        string   `json:"id"`
-	Guards    []string `json:"guards"` // as results name them
-	Reason    string   `json:"reason"`
-	UID       int      `json:"uid"`
-	LoginUID  int      `json:"login_uid"` // who logged in, before any sudo; -1 where the kernel doesn't say
-	User      string   `json:"user"`      // name of the latter, or of the former
-	Requested string   `json:"requested_at"`
-	// Used are the guards that did not pass and were passed over.
-	Used []string `json:"used"`
+	ID        string   `json:"id" doc:"the id of the override"`
+	Guards    []string `json:"guards" doc:"the guards that may be passed over"`
+	Reason    string   `json:"reason" doc:"why, in the words of the operator"`
+	UID       int      `json:"uid" doc:"who asked"`
+	LoginUID  int      `json:"login_uid" doc:"who had logged in, before any sudo; -1 where the kernel doesn't say"`
+	User      string   `json:"user" doc:"the name of the latter, or of the former"`
+	Requested string   `json:"requested_at" doc:"when it was asked for"`
+	Used      []string `json:"used" doc:"the guards that did not pass and were passed over"`
 }
 
 // Covers tells whether the override lets a result pass: that of a soft guard

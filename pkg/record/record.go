@@ -57,11 +57,6 @@ const (
 	Interrupted Outcome = "interrupted"
 )
 
-// Outcomes lists them all.
-func Outcomes() []Outcome {
-	return []Outcome{Converged, Noop, Blocked, CheckError, RolledBack, TimedOut, Degraded, Failed, Interrupted}
-}
-
 // Success tells whether the request was fulfilled in full.
 func (o Outcome) Success() bool { return o == Converged || o == Noop }
 
@@ -76,32 +71,32 @@ const (
 
 // Event is one line of the history, and the form of last-transition.json.
 type Event struct {
-	SchemaVersion int                       `json:"schema_version"`
-	Type          Type                      `json:"type"`
-	Timestamp     string                    `json:"timestamp"`
-	ID            string                    `json:"id"`
-	BootID        string                    `json:"boot_id"`
-	InvocationID  string                    `json:"invocation_id"`
-	Requested     mode.Mode                 `json:"requested"`
-	Prior         mode.State                `json:"prior"`
-	Final         mode.State                `json:"final,omitempty"`
-	Outcome       Outcome                   `json:"outcome,omitempty"`
-	Success       bool                      `json:"success"`
-	ExitCode      exitcode.Code             `json:"exit_code"`
-	Reason        string                    `json:"reason"`
-	Trigger       string                    `json:"trigger"`
-	DurationMS    float64                   `json:"duration_ms"`
-	Guards        []guard.Result            `json:"guards"`
-	Actions       []Action                  `json:"actions"`
-	Confidence    observe.Confidence        `json:"confidence,omitempty"`
-	Conflicts     []observe.Conflict        `json:"conflicts"`
-	Unmet         []observe.Unmet           `json:"unmet"`
-	Errors        []observe.InspectionError `json:"inspection_errors"`
-	Override      *Override                 `json:"override,omitempty"`
-	// Before is the evidence that an intent rests on, After that on which the
-	// outcome of a transition does.
-	Before *observe.Observation `json:"before,omitempty"`
-	After  *observe.Observation `json:"after,omitempty"`
+	SchemaVersion int                       `json:"schema_version" doc:"the version of this form"`
+	Type          Type                      `json:"type" doc:"the type of the event"`
+	Timestamp     string                    `json:"timestamp" doc:"when the transition ended; of an intent, when it was written"`
+	ID            string                    `json:"id" doc:"the id of the transition, which its intent and its end have in common"`
+	BootID        string                    `json:"boot_id" doc:"the boot that it happened in, as /proc/sys/kernel/random/boot_id has it"`
+	InvocationID  string                    `json:"invocation_id" doc:"systemd's id of the unit's run, for journalctl _SYSTEMD_INVOCATION_ID="`
+	Requested     mode.Mode                 `json:"requested" doc:"the mode that was asked for"`
+	Prior         mode.State                `json:"prior" doc:"the state that was observed before"`
+	Final         mode.State                `json:"final,omitempty" doc:"the state that was observed last"`
+	Outcome       Outcome                   `json:"outcome,omitempty" doc:"how it ended"`
+	Success       bool                      `json:"success" doc:"whether the request was fulfilled in full"`
+	ExitCode      exitcode.Code             `json:"exit_code" doc:"the exit code of whoever asked"`
+	Reason        string                    `json:"reason" doc:"one sentence with what decided; of an intent, the row of the transition table"`
+	Trigger       string                    `json:"trigger" doc:"what asked: operator, idle (mode-idle.service), or unit where that is not known"`
+	DurationMS    float64                   `json:"duration_ms" doc:"how long it took"`
+	Guards        []guard.Result            `json:"guards" doc:"the results of the guards, and after them those of the gates"`
+	Actions       []Action                  `json:"actions" doc:"the steps, in order, those of the way back last"`
+	Confidence    observe.Confidence        `json:"confidence,omitempty" doc:"how sure the last observation is"`
+	Conflicts     []observe.Conflict        `json:"conflicts" doc:"the conflicts that the last observation found"`
+	Unmet         []observe.Unmet           `json:"unmet" doc:"the guarantees that it found missing"`
+	Errors        []observe.InspectionError `json:"inspection_errors" doc:"what it could not read, and why"`
+	Override      *Override                 `json:"override,omitempty" doc:"an operator's decision that soft guards don't stop this transition"`
+	AskedBy       *Asker                    `json:"asked_by,omitempty" doc:"who asked; absent where that is not known"`
+	Question      *Question                 `json:"question,omitempty" doc:"what was left to a person, whose answer another request brings"`
+	Before        *observe.Observation      `json:"before,omitempty" doc:"the evidence that an intent rests on, as observe-current --json prints it"`
+	After         *observe.Observation      `json:"after,omitempty" doc:"the evidence that the outcome rests on, in the same form"`
 }
 
 // Status says how far an action is.
@@ -120,14 +115,14 @@ const (
 
 // Action is one step of a transition as it went.
 type Action struct {
-	Title      string      `json:"title"`
-	Action     mode.Action `json:"action"`
-	Unit       string      `json:"unit,omitempty"`
-	Status     Status      `json:"status"`
-	BoundMS    int64       `json:"bound_ms"`
-	DurationMS float64     `json:"duration_ms"`
-	Detail     string      `json:"detail,omitempty"` // why it was skipped, or what went wrong
-	Rollback   bool        `json:"rollback,omitempty"`
+	Title      string      `json:"title" doc:"what is done, in words"`
+	Action     mode.Action `json:"action" doc:"what is done, as the transition table has it"`
+	Unit       string      `json:"unit,omitempty" doc:"the unit that it is done to"`
+	Status     Status      `json:"status" doc:"how far it is"`
+	BoundMS    int64       `json:"bound_ms" doc:"how long it may take"`
+	DurationMS float64     `json:"duration_ms" doc:"how long it took"`
+	Detail     string      `json:"detail,omitempty" doc:"what was found, why it was skipped, or what went wrong"`
+	Rollback   bool        `json:"rollback,omitempty" doc:"whether it belongs to the way back"`
 }
 
 // Phase is the part of the sequence that a transition is in.
@@ -157,6 +152,7 @@ type Marker struct {
 	Guards        []guard.Result `json:"guards"`
 	Steps         []Action       `json:"steps"`
 	Override      *Override      `json:"override,omitempty"`
+	AskedBy       *Asker         `json:"asked_by,omitempty"`
 	// Drain is what the guards wait for, while they do.
 	Drain *Drain `json:"drain,omitempty"`
 }

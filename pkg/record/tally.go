@@ -46,6 +46,21 @@ func (s Store) Sums(fn func(Sum) error) (bad int, err error) {
 	return eventlog.All(history.log, parseSum, fn)
 }
 
+// NewestSums reads what is counted of the newest n bytes of the history, and
+// tells how many bytes before them it leaves out.
+func (s Store) NewestSums(n int64, fn func(Sum) error) (bad int, left int64, err error) {
+	history, err := s.History()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer history.Close()
+	if left, err = history.log.Newest(n); err != nil {
+		return 0, 0, err
+	}
+	bad, err = eventlog.All(history.log, parseSum, fn)
+	return bad, left, err
+}
+
 // Tally counts up to the end of the history. A tally that can't be read is
 // made anew from what history there is.
 func (s Store) Tally() (Tally, error) {

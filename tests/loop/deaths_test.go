@@ -95,6 +95,22 @@ func (b box) cutPower(to mode.Mode, n int) bool {
 	return true
 }
 
+// kill kills a unit, and returns when systemd knows of it: what the controller
+// observes from then on has to show it.
+func (b box) kill(unit string) {
+	main := func() string {
+		return b.Run(b.t.Context(), "systemctl", "show", "--value", "--property=MainPID", unit).Stdout
+	}
+	before := main()
+	b.Run(b.t.Context(), "systemctl", "kill", "--signal=KILL", unit)
+	for end := time.Now().Add(20 * time.Second); main() == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Errorf("%s was killed, and its main process is still %s", unit, strings.TrimSpace(before))
+			return
+		}
+	}
+}
+
 // TestDeaths kills what the controller leans on between two steps of a
 // transition: D-Bus, logind, the display manager; with -every, between any two.
 // The transition ends, mode request says how, what Dubnium then says is so, and
@@ -123,7 +139,7 @@ func TestDeaths(t *testing.T) {
 		k := newKillTest(b)
 		for n := first; n <= last; n++ {
 			k.converges(map[mode.Mode]mode.Mode{mode.Compute: mode.Desktop, mode.Desktop: mode.Compute}[death.to])
-			k.Arm(n, StepBoundary, func(int) { b.Run(b.t.Context(), "systemctl", "kill", "--signal=KILL", death.unit) })
+			k.Arm(n, StepBoundary, func(int) { b.kill(death.unit) })
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			r := b.Run(ctx, "mode", "request", string(death.to))
 			cancel()

@@ -3,12 +3,14 @@ package loop
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/mode"
+	"github.com/ryjen/dubnium/pkg/observe"
 	"github.com/ryjen/dubnium/pkg/record"
 	"github.com/ryjen/dubnium/tests/fakes/nvml"
 	"github.com/ryjen/dubnium/tests/machine"
@@ -85,6 +87,44 @@ func TestGPUMemory(t *testing.T) {
 	if stop := stopOfVLLM(t, b.last()); stop.Status != record.Done || !strings.Contains(stop.Detail, "GPU memory is back: GPU 0 has 100 MiB in use (20000 before)") {
 		t.Errorf("%s: %s", stop.Status, stop.Detail)
 	}
+	b.observed(mode.StateDesktop)
+	b.acceptsLess(config)
+}
+
+// acceptsLess holds that what the site says compute may lack is told, with the
+// guarantees that are not met, and ends no transition: a GPU that is planned and
+// not there, and a unit of the login path that can't be stopped.
+func (b box) acceptsLess(config string) {
+	b.t.Helper()
+	if err := b.WriteFile("/run/systemd/system/stubborn.service", "[Unit]\nRefuseManualStop=yes\n[Service]\nExecStart=/usr/bin/sleep infinity\n"); err != nil {
+		b.t.Fatal(err)
+	}
+	config = strings.Replace(config, "[desktop]\n", "[desktop]\nloginUnits = [\"display-manager.service\", \"stubborn.service\"]\n", 1)
+	config = strings.Replace(config, "[hardware]\n", "[hardware]\nplannedGpuCount = 2\n", 1)
+	b.configure(config + "\n[degraded]\nminComputeGpus = 1\ndesktopUnits = [\"stubborn.service\"]\n")
+	b.run(0, "systemctl", "start", "stubborn.service")
+	r := b.run(exitcode.Degraded, "mode", "request", "compute")
+	ev := b.last()
+	if ev.Outcome != record.Degraded || ev.Success || ev.Final != mode.DegradedCompute || b.file(record.RunDir+"/desired") != "compute\n" {
+		b.t.Errorf("%s, final %s: %s", ev.Outcome, ev.Final, r)
+	}
+	o := b.observed(mode.DegradedCompute)
+	for predicate, message := range map[observe.Predicate]string{
+		observe.GPUsPlanned: "compute has 1 of 2 planned GPUs", observe.LoginPathStopped: "stubborn.service is active",
+	} {
+		unmet := observe.Unmet{Predicate: predicate, Message: message}
+		if !slices.Contains(o.Unmet, unmet) || !slices.Contains(ev.Unmet, unmet) {
+			b.t.Errorf("%+v is not among what is observed, %v, or recorded, %v", unmet, o.Unmet, ev.Unmet)
+		}
+		status := b.run(0, "mode", "status").Stdout
+		if !strings.Contains(status, string(predicate)) || !strings.Contains(r.Stdout, message) {
+			b.t.Errorf("%s is not told: %s\n%s", predicate, r, status)
+		}
+	}
+	if len(o.Unmet) != 2 || len(o.Conflicts) != 0 {
+		b.t.Errorf("unmet %v, conflicts %v", o.Unmet, o.Conflicts)
+	}
+	b.run(0, "mode", "request", "desktop")
 	b.observed(mode.StateDesktop)
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ryjen/dubnium/pkg/config"
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/mode"
 	"github.com/ryjen/dubnium/pkg/record"
@@ -96,7 +97,7 @@ func (b box) hint(idle bool) {
 // machine: off, a session that never tells, one in use, an inhibitor, guards
 // that say no, studio-local, and at last compute.
 func TestIdle(t *testing.T) {
-	b := boot(t, machine.File{Path: "/etc/dubnium-fake-vllm.json", Content: `{"load_ms": 300, "hold_ms": 5000}`})
+	b := boot(t, machine.File{Path: "/etc/dubnium-fake-vllm.json", Content: `{"load_ms": 300, "hold_ms": 30000}`})
 	b.sealsAtBoot()
 
 	// Off, it says so and ends well.
@@ -174,6 +175,9 @@ func TestIdle(t *testing.T) {
 	if ev.Outcome != record.Converged || len(ev.Guards) < 8 || ev.Override != nil {
 		t.Errorf("it did not go the ordinary way: %s, %d guards", ev.Outcome, len(ev.Guards))
 	}
+	if a := ev.AskedBy; ev.Trigger != record.ByIdle || a == nil || a.Unit != record.IdleUnit || a.UID != 0 {
+		t.Errorf("it was asked for by %s, %+v", ev.Trigger, a)
+	}
 	if got := b.Journal("--unit=mode-idle.service"); !strings.Contains(got, ev.ID) {
 		t.Errorf("the journal does not name %s: %s", ev.ID, got)
 	}
@@ -189,12 +193,12 @@ func TestIdle(t *testing.T) {
 // vllm.drainThen says.
 func (b box) drains() {
 	b.t.Helper()
-	config := func(then string) string {
+	draining := func(then string) string {
 		return strings.Replace(Config, `startTimeout = "20s"`, `startTimeout = "20s"
 drainTimeout = "1500ms"
 drainThen = "`+then+`"`, 1)
 	}
-	b.configure(config("fail"))
+	b.configure(draining("fail"))
 	b.asksVLLM()
 	r := b.run(exitcode.VLLMNotDrainable, "mode", "request", "desktop")
 	if !waits.MatchString(r.Stdout) || !strings.Contains(r.Stdout, "drain-overdue") {
@@ -204,13 +208,60 @@ drainThen = "`+then+`"`, 1)
 		b.t.Errorf("the journal does not tell what it waited for: %s", b.Journal("TRANSITION_ID="+b.last().ID))
 	}
 	b.observed(mode.StateCompute)
-	b.configure(config("stop"))
+	b.run(exitcode.Usage, "mode", "request", "desktop", "--cut-off")
+	b.configure(draining("ask"))
+	b.asksWhatToDo()
+	b.run(0, "mode", "request", "compute")
+	b.configure(draining("stop"))
 	b.asksVLLM()
 	r = b.run(exitcode.OK, "mode", "request", "desktop")
 	if !waits.MatchString(r.Stdout) || !strings.Contains(r.Stdout, "given-up") {
 		b.t.Errorf("it does not tell that it gives up: %s", r)
 	}
 	b.observed(mode.StateDesktop)
+}
+
+// asksWhatToDo holds that requests which outlast the drain are left to an
+// operator where the configuration says so: on a terminal mode request asks, and
+// stays unless it is told otherwise; elsewhere it stays and names the command.
+// Nobody but an operator is heard, and the history tells who was.
+func (b box) asksWhatToDo() {
+	b.t.Helper()
+	const question = "1 request still at vllm.service: (s)top it and cut it off, (w)ait 1.5s more, or stay in compute? [stay]"
+	typed := func(answers string) []string {
+		return []string{"bash", "-c", "printf '" + answers + "' | TERM=dumb script --quiet --return --command 'mode request desktop' /dev/null"}
+	}
+	b.run(0, "usermod", "--append", "--groups", config.OperatorsGroup, "operator")
+	lines := strings.Split(strings.TrimSpace(b.run(exitcode.VLLMNotDrainable, "mode", "request", "desktop", "--json").Stdout), "\n")
+	var ev record.Event
+	decode(b.t, lines[len(lines)-1], &ev)
+	want := record.Question{About: record.AboutDrain, Unit: "vllm.service", Running: 1, Yes: "mode request desktop --cut-off"}
+	if ev.Question == nil || *ev.Question != want || ev.Outcome != record.Blocked || !strings.Contains(ev.Reason, want.Yes) {
+		b.t.Errorf("%s (%s), and asks %+v", ev.Outcome, ev.Reason, ev.Question)
+	}
+	if r := b.run(exitcode.VLLMNotDrainable, typed(`\n`)...); strings.Count(r.Stdout, question) != 1 {
+		b.t.Errorf("it is to ask once and to stay: %s", r)
+	}
+	if r := b.RunAs(b.t.Context(), "guest", "mode", "request", "desktop", "--cut-off"); r.Code != int(exitcode.NotPermitted) {
+		b.t.Errorf("a guest may cut requests off: %s", r)
+	}
+	b.observed(mode.StateCompute)
+
+	r := b.RunAs(b.t.Context(), "operator", typed(`what?\nw\ns\n`)...)
+	if r.Code != 0 || strings.Count(r.Stdout, question) != 3 || !strings.Contains(r.Stdout, "cut-off") {
+		b.t.Errorf("it is to ask, to wait once more, and to stop: %s", r)
+	}
+	b.observed(mode.StateDesktop)
+	ev = b.last()
+	if a := ev.AskedBy; a == nil || a.User != "operator" || !a.CutOff || ev.Trigger != record.ByOperator {
+		b.t.Errorf("it was asked for by %s, %+v", ev.Trigger, a)
+	}
+	if out := b.run(0, "mode", "history", "show").Stdout; !strings.Contains(out, "Asked for by operator (uid ") || !strings.Contains(out, "who let vLLM's requests be cut off") {
+		b.t.Errorf("mode history show: %s", out)
+	}
+	if list := b.entries("TRANSITION_ID="+ev.ID, "ASKED_BY=operator", "CUT_OFF=yes"); len(list) != 1 {
+		b.t.Errorf("%d entries in the journal tell who cut requests off", len(list))
+	}
 }
 
 // waits is a line of progress while requests are waited for.

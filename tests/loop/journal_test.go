@@ -2,8 +2,11 @@ package loop
 
 import (
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/mode"
@@ -34,7 +37,9 @@ func (b box) entries(matches ...string) []map[string]any {
 // history does: each guard, each action and the outcome, once, with fields to
 // find them by, and under the controller's unit as well.
 func TestJournal(t *testing.T) {
-	b := boot(t, machine.File{Path: "/var/lib/prometheus/node-exporter/other.prom", Content: ""})
+	b := boot(t, machine.File{Path: "/var/lib/prometheus/node-exporter/other.prom", Content: ""},
+		machine.File{Path: configFile, Content: Config + "\n[metrics]\ninterval = \"2s\"\n"})
+	b.measuresByTimer()
 	b.run(0, "mode", "request", "studio-local")
 	ev := b.last()
 	kinds := map[string]int{}
@@ -95,7 +100,7 @@ func TestJournal(t *testing.T) {
 		`dubnium_transitions_total{from="desktop",to="studio-local",outcome="converged"} 1`,
 		`dubnium_transitions_total{from="studio-local",to="compute",outcome="blocked"} 1`,
 		`dubnium_guard_blocks_total{guard="check_graphical_session_terminable"} 1`,
-		`dubnium_last_transition_info{from="studio-local",to="compute",final="studio-local",outcome="blocked",trigger="unit"} 1`,
+		`dubnium_last_transition_info{from="studio-local",to="compute",final="studio-local",outcome="blocked",trigger="operator"} 1`,
 		`dubnium_last_transition_exit_code 17`,
 	} {
 		if !strings.Contains(figures, want+"\n") {
@@ -112,6 +117,36 @@ func TestJournal(t *testing.T) {
 	if !strings.Contains(out, "Evidence before\n") || !strings.Contains(out, "Evidence after\n") || !strings.Contains(out, "observed studio-local (confidence high)") {
 		t.Errorf("mode history show: %s", out)
 	}
+}
+
+// measuresByTimer holds that metrics.interval is enough for mode-observe.timer to
+// run from the boot on, and that it has the figures written again and again. It
+// ends with the timer stopped.
+func (b box) measuresByTimer() {
+	b.t.Helper()
+	var first, next float64
+	read := func(stamp *float64) func() error {
+		return func() error {
+			text, err := b.ReadFile(metricsFile)
+			if err != nil {
+				return err
+			}
+			const name = "\ndubnium_observation_timestamp_seconds "
+			_, rest, found := strings.Cut("\n"+string(text), name)
+			figure, _, _ := strings.Cut(rest, "\n")
+			if *stamp, err = strconv.ParseFloat(figure, 64); !found || err != nil {
+				return fmt.Errorf("the metrics have no %s: %v\n%s", name, err, text)
+			}
+			if stamp == &next && next <= first {
+				return fmt.Errorf("the last observation is still of %v", first)
+			}
+			return nil
+		}
+	}
+	b.Eventually(b.t, 30*time.Second, read(&first))
+	b.Eventually(b.t, 30*time.Second, read(&next))
+	b.run(0, "systemctl", "is-active", "mode-observe.timer")
+	b.run(0, "systemctl", "stop", "mode-observe.timer")
 }
 
 // TestJournalOfAKilledController holds that the end of a transition that was

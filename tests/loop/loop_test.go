@@ -129,11 +129,17 @@ func TestLoop(t *testing.T) {
 
 	b.run(0, "mode", "request", "studio-local")
 	b.observed(mode.StateStudioLocal)
+	if ev := b.last(); ev.AskedBy == nil || ev.AskedBy.User != "root" || ev.AskedBy.CutOff || ev.Trigger != record.ByOperator {
+		t.Errorf("by mode it was asked for by %s, %+v", ev.Trigger, ev.AskedBy)
+	}
 	b.run(0, "systemctl", "is-active", "studio-local-policy.service", "audio-priority.service")
 	b.weights("interactive.slice", "CPUWeight=1000")
 	b.weights("ai.slice", "CPUWeight=10", "MemoryHigh=4294967296")
 	b.run(0, "systemctl", "start", "mode-controller@desktop")
 	b.observed(mode.StateDesktop)
+	if ev := b.last(); ev.AskedBy != nil || ev.Trigger != record.ByUnit {
+		t.Errorf("by systemctl it was asked for by %s, %+v", ev.Trigger, ev.AskedBy)
+	}
 	b.weights("interactive.slice", "CPUWeight=200")
 	b.weights("ai.slice", "CPUWeight=100", "MemoryHigh=infinity")
 

@@ -34,6 +34,21 @@ computeGpus = [1]
 nvmlLibrary = "/usr/lib/dubnium-test/libnvidia-ml.so.1"
 `
 
+// platform is what the configuration says of k3s and of the budget of its slice.
+const platform = `
+[k3s]
+enable = true
+
+[slices.platform]
+cpuWeight = 150
+ioWeight = 120
+memoryHigh = "6GiB"
+studioCpuWeight = 15
+`
+
+// k3s stands in for it: up from the boot on.
+const k3s = "[Service]\nType=exec\nExecStart=/usr/bin/sleep infinity\n"
+
 // compute is the profile of a machine whose first card is of another maker, and
 // has the display.
 var compute = strings.NewReplacer("presentGpus = [0, 1]", "presentGpus = [1]", "displayGpu = 0\n", "").Replace(cards)
@@ -58,7 +73,9 @@ func TestVirtualMachine(t *testing.T) {
 	}
 	const dir = "/usr/lib/dubnium-test/"
 	files := append(opts.Files,
-		machine.File{Path: "/etc/dubnium/dubnium.toml", Content: slow + cards},
+		machine.File{Path: "/etc/dubnium/dubnium.toml", Content: slow + cards + platform},
+		machine.File{Path: "/etc/systemd/system/k3s.service", Content: k3s},
+		machine.File{Path: "/etc/systemd/system/multi-user.target.wants/k3s.service", Link: "../k3s.service"},
 		machine.File{Path: dir + "compute.toml", Content: slow + compute},
 		machine.File{Path: "/etc/systemd/system/mode-boot.service.d/slow.conf", Content: "[Service]\nTimeoutStartSec=5min\n"},
 		machine.File{Path: dir + "libnvidia-ml.so.1", Content: string(library)},

@@ -30,6 +30,16 @@ setting() {
 	printf '   %s = %s\n' "$1/$2" "$got"
 }
 
+# platform CPU IO MEMORY holds that k3s is the process that it was after the boot, that the kernel has
+# it below platform.slice, and that the slice's budget is this one.
+platform() {
+	[[ $(systemctl show k3s.service -P MainPID) == "$k3s" ]] || fail "k3s is another: $(systemctl status k3s.service --no-pager)"
+	grep -qx "$k3s" /sys/fs/cgroup/platform.slice/k3s.service/cgroup.procs || fail "k3s is in $(cat "/proc/$k3s/cgroup")"
+	setting platform.slice cpu.weight "$1"
+	setting platform.slice io.weight "default $2"
+	setting platform.slice memory.high "$3"
+}
+
 # hold CARD starts holder.service, a program of the person's that has a card open, as holder.
 hold() {
 	systemd-run --quiet --unit=holder --slice=user-1000.slice --uid=tester --property=SupplementaryGroups=video \
@@ -57,6 +67,8 @@ guards 0:session-present 17:session-present 0:terminable 11:held-by-compositor
 [[ $said == "sway (pid $(pgrep -x sway), uid 1000) in session $(desk) holds card0" ]] || fail "said of the first card: $said"
 observed desktop
 mode status
+k3s=$(systemctl show k3s.service -P MainPID)
+platform 150 120 6442450944
 
 step "the profile gives the second card to compute, and none to the display: it is free"
 profile=(--config /usr/lib/dubnium-test/compute.toml)
@@ -72,7 +84,7 @@ umount /sys/bus/pci/devices/0000:00:05.0/vendor
 becomes "$desktop" "$drawn"
 
 step "studio-local: weights that the kernel has"
-systemctl start interactive.slice ai.slice platform.slice
+systemctl start interactive.slice ai.slice
 setting interactive.slice cpu.weight 200
 setting ai.slice memory.high max
 request studio-local
@@ -81,8 +93,7 @@ setting interactive.slice io.weight "default 1000"
 setting user.slice cpu.weight 1000
 setting ai.slice cpu.weight 10
 setting ai.slice memory.high 4294967296
-setting platform.slice cpu.weight 20
-setting platform.slice memory.high 8589934592
+platform 15 20 8589934592
 held_by sway || fail "the overlay took the session away"
 
 step "desktop again: the weights of before"
@@ -91,7 +102,7 @@ setting interactive.slice cpu.weight 200
 setting user.slice cpu.weight 100
 setting ai.slice cpu.weight 100
 setting ai.slice memory.high max
-setting platform.slice cpu.weight 100
+platform 150 120 6442450944
 
 step "VT switch: a person looks at a console, nobody draws, and the desktop keeps the card"
 away='Type=wayland Class=user Active=no State=online'
@@ -140,6 +151,7 @@ truth '' '' ''
 guards 16:no-session 0:no-session 0:no-session 0:released
 observed compute
 mode status
+platform 150 120 6442450944
 
 step "somebody takes the second card in compute: named, and compute is not what it promises"
 hold 1
