@@ -102,6 +102,9 @@ func (b box) kill(unit string) {
 		return b.Run(b.t.Context(), "systemctl", "show", "--value", "--property=MainPID", unit).Stdout
 	}
 	before := main()
+	if strings.TrimSpace(before) == "0" {
+		return // it does not run yet, or no more
+	}
 	b.Run(b.t.Context(), "systemctl", "kill", "--signal=KILL", unit)
 	for end := time.Now().Add(20 * time.Second); main() == before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -161,6 +164,14 @@ func TestDeaths(t *testing.T) {
 					t.Errorf("%s: a mode is observed that can't be", where)
 				}
 				b.run(0, death.mend...)
+				// What was started without a bus hangs until its own bound, and a job
+				// of somebody else is not cancelled.
+				b.Eventually(t, time.Minute, func() error {
+					if jobs := b.run(0, "systemctl", "list-jobs", "--no-legend").Stdout; strings.TrimSpace(jobs) != "" {
+						return fmt.Errorf("systemd has jobs: %s", jobs)
+					}
+					return nil
+				})
 			} else if r.Code == 0 {
 				if err := Facts(t.Context(), b.Machine, death.to); err != nil {
 					t.Errorf("%s: FALSE SUCCESS: %v", where, err)

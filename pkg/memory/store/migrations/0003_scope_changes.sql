@@ -49,12 +49,12 @@ END
 $$;
 
 -- An index that is made of many vectors takes several times as long when they do not fit into memory meanwhile: each
--- takes its values and some 300 bytes of links.
+-- takes its values and some 1000 bytes of links.
 CREATE OR REPLACE FUNCTION index_embedding_table(model int) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET maintenance_work_mem = '64MB' AS $$
 DECLARE
     megabytes bigint := (
-        SELECT (greatest(c.reltuples, 0) * (2 * m.dimensions + 400) / 1048576)::bigint
+        SELECT (greatest(c.reltuples, 0) * (2 * m.dimensions + 1000) / 1048576)::bigint
         FROM embedding_models m JOIN pg_class c ON c.oid = to_regclass('embedding_' || m.id) WHERE m.id = model
     );
 BEGIN
