@@ -247,14 +247,19 @@ func TestFollowEnds(t *testing.T) {
 		name string
 		look func(context.Context) (Frame, error)
 		code exitcode.Code
+		// alone is one that ends without being told to.
+		alone bool
 	}{
-		{"before the first look", looks(nil), exitcode.Inspection},
-		{"by an error", func(context.Context) (Frame, error) { return nil, exitcode.With(exitcode.Config, broken) }, exitcode.Config},
-		{"by a panic", func(context.Context) (Frame, error) { panic(broken) }, exitcode.Internal},
+		{"before the first look", looks(nil), exitcode.Inspection, false},
+		{"by an error", func(context.Context) (Frame, error) { return nil, exitcode.With(exitcode.Config, broken) }, exitcode.Config, true},
+		{"by a panic", func(context.Context) (Frame, error) { panic(broken) }, exitcode.Internal, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, seen, end := follow(t, 40, View{Title: "lamp watch", Rest: time.Minute, Look: test.look}, environment("TERM=xterm"))
 			seen.until(t, "look", func(text string) bool { return strings.Contains(text, "looking") })
+			if test.alone {
+				seen.until(t, "end", func(text string) bool { return strings.Contains(text, shutScreen) })
+			}
 			if code := end(); code != test.code {
 				t.Errorf("exit %d, want %d", code, test.code)
 			}
