@@ -48,12 +48,12 @@ A unit that runs while nobody listens at vllm.host and vllm.port, as one that is
 			d := lookAtDrain(ctx, env)
 			d.ev.WaitedMS = waited.Milliseconds()
 			v := judgeDrain(d, env.Wait, env.CutOff)
-			left := env.Wait - time.Since(start)
-			if v.Reason != "requests-in-flight" || left <= 0 {
+			// The last look begins when the time is over, so that it is what decides.
+			if v.Reason != "requests-in-flight" || waited >= env.Wait {
 				return v
 			}
 			// The end of ctx shows in the next look, which names what it was at.
-			_ = watchFor(ctx, min(drainEvery, left))
+			_ = watchFor(ctx, min(drainEvery, max(env.Wait-time.Since(start), 0)))
 		}
 	},
 }

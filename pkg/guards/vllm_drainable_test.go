@@ -129,6 +129,7 @@ func TestDrainIsWaitedFor(t *testing.T) {
 		"it drains":                             {2, most, config.DrainStop, false, "drained", true},
 		"it does not":                           {1 << 20, 300 * time.Millisecond, config.DrainFail, false, "drain-overdue", true},
 		"it does not, and may be cut off":       {1 << 20, 300 * time.Millisecond, config.DrainStop, false, "given-up", true},
+		"a look outlasts the wait":              {1 << 20, time.Millisecond, config.DrainStop, false, "given-up", true},
 		"nobody waits":                          {2, 0, config.DrainFail, false, "requests-in-flight", false},
 		"it does not, and nobody answers":       {1 << 20, 300 * time.Millisecond, config.DrainAsk, false, "drain-overdue", true},
 		"an operator cuts it off":               {1 << 20, most, config.DrainAsk, true, "cut-off", false},
