@@ -29,7 +29,7 @@ WITH question AS MATERIALIZED (
     LIMIT $11
 )
 SELECT c.id, c.context, c.ordinal, c.speaker, c.occurred_at, c.created_at, c.summary, c.previous_text, tsvectorsend(c.tsv),
-       (SELECT 1 - (e.vec <=> $9::halfvec) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = c.id),
+       (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = c.id),
        c.importance, c.confidence, c.verified, c.source
 FROM chosen c
 ORDER BY c.id

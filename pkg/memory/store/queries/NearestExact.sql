@@ -1,7 +1,7 @@
 -- The $10 memories of a scope that may be returned and are nearest to the question, by looking at every one.
 -- $1 scope, $2 to $8 filters, $9 vector of the question.
 WITH measured AS MATERIALIZED (
-    SELECT e.memory_id, e.vec <=> $9::halfvec AS distance FROM embedding_0 e WHERE e.scope_id = $1
+    SELECT e.memory_id, e.vec <=> (SELECT $9::halfvec) AS distance FROM embedding_0 e WHERE e.scope_id = $1
 ), c AS MATERIALIZED (
     -- In the order of their distance, until there are enough.
     SELECT d.memory_id AS id
@@ -21,7 +21,7 @@ WITH measured AS MATERIALIZED (
     LIMIT $10
 )
 SELECT m.id, coalesce(m.context_id::text, ''), m.ordinal, m.speaker, m.occurred_at, m.created_at, m.summary, m.previous_text,
-       tsvectorsend(m.tsv), (SELECT 1 - (e.vec <=> $9::halfvec) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id),
+       tsvectorsend(m.tsv), (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id),
        m.importance, m.confidence, m.validation_status = 'verified', m.source
 FROM c CROSS JOIN LATERAL (SELECT * FROM memories WHERE scope_id = $1 AND id = c.id OFFSET 0) m
 ORDER BY m.id

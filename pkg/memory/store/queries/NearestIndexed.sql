@@ -20,7 +20,7 @@ WITH c AS MATERIALIZED (
     LIMIT $10
 )
 SELECT m.id, coalesce(m.context_id::text, ''), m.ordinal, m.speaker, m.occurred_at, m.created_at, m.summary, m.previous_text,
-       tsvectorsend(m.tsv), (SELECT 1 - (e.vec <=> $9::halfvec) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id),
+       tsvectorsend(m.tsv), (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id),
        m.importance, m.confidence, m.validation_status = 'verified', m.source
 FROM c CROSS JOIN LATERAL (SELECT * FROM memories WHERE scope_id = $1 AND id = c.id OFFSET 0) m
 ORDER BY m.id
