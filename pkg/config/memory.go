@@ -37,7 +37,10 @@ type MemoryDatabase struct {
 	Directory string // of the private cluster
 	Programs  string // folder of initdb and postgres; empty: looked for
 	Unit      string // that runs the database of DSN on this machine; empty: none
-	Cache     Size   // of small scopes, in the service's memory; 0: none
+	// SharedBuffers is what the private cluster keeps of its files in memory;
+	// 0: as the machine's memory allows.
+	SharedBuffers Size
+	Cache         Size // of small scopes, in the service's memory; 0: none
 }
 
 // Private tells whether the service runs its own database.
@@ -112,6 +115,7 @@ func memoryKeys() []definition {
 		{path: "memory.database.directory", at: func(c *Config) any { return &c.Memory.Database.Directory }, check: wrongPath, allowed: "an absolute path", example: `"/srv/memory/postgres"`, doc: "The folder of the private cluster. It is made at the first start, by initdb."},
 		{path: "memory.database.programs", at: func(c *Config) any { return &c.Memory.Database.Programs }, empty: true, check: wrongPath, allowed: "an absolute path", example: `"/usr/lib/postgresql/17/bin"`, doc: "The folder of initdb and postgres for the private cluster. Empty takes the newest that this distribution has installed."},
 		{path: "memory.database.unit", at: func(c *Config) any { return &c.Memory.Database.Unit }, empty: true, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"postgresql.service"`, doc: "The unit that runs the database of memory.database.dsn, when it is on this machine. The memory service then starts after it, and dubnium-memory-database.service makes the role, the database and the extension."},
+		{path: "memory.database.sharedBuffers", at: func(c *Config) any { return &c.Memory.Database.SharedBuffers }, empty: true, example: `"4GiB"`, doc: "shared_buffers of the private cluster: how much of its files Postgres keeps at hand. It is filled as it is used, and not given back before the service stops. Empty takes a sixteenth of the machine's memory, 128 MiB at least and 4 GiB at most; scopes of hundreds of thousands of memories gain from more."},
 		{path: "memory.database.cache", at: func(c *Config) any { return &c.Memory.Database.Cache }, example: `"1GiB"`, doc: "How much of small scopes the service keeps at hand, so that a retrieval reads them from the database only when they have changed: about 4 KiB a memory. What the process takes may be twice that. \"0\" keeps none."},
 		{path: "memory.redis.url", at: func(c *Config) any { return &c.Memory.Redis.URL }, empty: true, private: true, check: wrongRedis, allowed: "redis://HOST:PORT/DB, rediss:// or unix:///PATH", example: `"unix:///run/redis-dubnium-memory/redis.sock"`, doc: "The Redis or Valkey whose stream hands embedding work to the workers. Empty needs none: the workers take the work from the database."},
 		{path: "memory.redis.unit", at: func(c *Config) any { return &c.Memory.Redis.Unit }, empty: true, check: wrongUnit(".service"), allowed: "the name of a .service unit", example: `"valkey-server.service"`, doc: "The unit that runs it, when it is on this machine. The memory service and its workers then start after it."},

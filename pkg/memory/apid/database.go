@@ -65,6 +65,7 @@ func (db *database) connections(ctx context.Context, root hostfs.Root, cfg confi
 	}
 	db.private, err = cluster.Start(ctx, cluster.Config{
 		Dir: root.Path(cfg.Directory), Binaries: cfg.Programs, Root: root, Credential: as, Log: log,
+		SharedBuffers: cfg.SharedBuffers.Bytes(),
 	})
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {

@@ -16,12 +16,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/flock"
 	"github.com/ryjen/dubnium/pkg/hostfs"
+	"github.com/ryjen/dubnium/pkg/procinfo"
 )
 
 // The roles and the database of a cluster.
@@ -60,7 +62,10 @@ type Config struct {
 	// Credential is the user that the server runs as; nil is ours. Postgres
 	// refuses to run as root.
 	Credential *syscall.Credential
-	// Settings are added to the server's own, such as shared_buffers.
+	// SharedBuffers is how much of the files the server keeps in memory, in
+	// bytes; 0 is a part of the machine's memory, see [Config.buffers].
+	SharedBuffers uint64
+	// Settings are added to the server's own, such as max_connections.
 	Settings map[string]string
 	// StartTimeout bounds the start, with recovery after a crash; 0 is a
 	// minute. StopTimeout bounds the stop; 0 is 20 seconds.
@@ -187,6 +192,27 @@ func (c Config) folder(dir string) error {
 	return nil
 }
 
+// Bounds of what the server keeps of its files in memory unless it is told: the
+// least is Postgres's own default.
+const (
+	leastBuffers = 128 << 20
+	mostBuffers  = 4 << 30
+)
+
+// buffers is what was asked for, or a sixteenth of the machine's memory within
+// bounds: Postgres's manual advises a quarter where nothing else runs, and here
+// a desktop or a model does. Memory that cannot be read is taken for little.
+func (c Config) buffers() uint64 {
+	if c.SharedBuffers != 0 {
+		return c.SharedBuffers
+	}
+	memory, err := procinfo.Meminfo(c.Root)
+	if err != nil {
+		return leastBuffers
+	}
+	return min(max(memory.MemTotalKiB*1024/16, leastBuffers), mostBuffers)
+}
+
 // settings are the server's, each as name=value.
 func (c Config) settings() []string {
 	all := map[string]string{
@@ -200,7 +226,7 @@ func (c Config) settings() []string {
 		"log_timezone":            "UTC",
 		"timezone":                "UTC",
 		"max_connections":         "64",
-		"shared_buffers":          "128MB",
+		"shared_buffers":          strconv.FormatUint(c.buffers()>>10, 10) + "kB",
 		"jit":                     "off", // compiling takes longer than our queries
 		"max_wal_size":            "1GB",
 		"checkpoint_timeout":      "15min",

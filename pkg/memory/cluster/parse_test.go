@@ -1,6 +1,13 @@
 package cluster
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/ryjen/dubnium/pkg/hostfs"
+)
 
 func TestParsePostmaster(t *testing.T) {
 	const file = "4711\n/var/lib/x/data\n1700000000\n5432\n/var/lib/x/socket\n\n  12345    6\nready   \n"
@@ -38,4 +45,32 @@ func FuzzParseVersion(f *testing.F) {
 			t.Errorf("version %d", v)
 		}
 	})
+}
+
+func TestBuffersFitTheMachine(t *testing.T) {
+	for _, c := range []struct {
+		name, meminfo string
+		asked         uint64
+		want          string
+	}{
+		{"a small machine", "MemTotal: 1048576 kB\nMemAvailable: 1 kB\n", 0, "131072kB"},
+		{"a workstation", "MemTotal: 25165824 kB\nMemAvailable: 1 kB\n", 0, "1572864kB"},
+		{"a server", "MemTotal: 1073741824 kB\nMemAvailable: 1 kB\n", 0, "4194304kB"},
+		{"asked for", "MemTotal: 25165824 kB\nMemAvailable: 1 kB\n", 1 << 20, "1024kB"},
+		{"unreadable", "", 0, "131072kB"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(root, "proc"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, "proc", "meminfo"), []byte(c.meminfo), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args := Config{Root: hostfs.Root(root), SharedBuffers: c.asked}.settings()
+			if want := "shared_buffers=" + c.want; !slices.Contains(args, want) {
+				t.Errorf("%q has no %s", args, want)
+			}
+		})
+	}
 }
