@@ -52,6 +52,7 @@ func newProgram(do func(ctx context.Context, env *Env) error) Program {
 		Name: "mode", Summary: "switch the machine's mode", Manual: "Switches modes.\n\nMore.", Model: g,
 		Codes:    []exitcode.Code{exitcode.Locked},
 		Examples: []Example{{Command: "mode run compute", Help: "Go."}},
+		Meant:    map[string]string{"desktop": "mode run desktop"},
 	}
 }
 
@@ -102,6 +103,12 @@ func TestExit(t *testing.T) {
 		{"unknown flag with a suggestion", []string{"run", "--fomat", "json"}, nil, outcome{30, "", "mode: unknown flag --fomat; did you mean --format? (mode run --help lists all)\n"}},
 		{"unknown flag with two suggestions", []string{"--ver"}, nil, outcome{30, "", "mode: unknown flag --ver; did you mean one of --verbose, --version? (mode --help lists all)\n"}},
 		{"unknown command", []string{"rum"}, nil, outcome{30, "", "mode: unexpected argument rum; did you mean run? (mode --help lists all)\n"}},
+		{"a word that stands for a command", []string{"desktop", "--verbose"}, nil, outcome{30, "", "mode: unexpected argument desktop; did you mean mode run desktop? (mode --help lists all)\n"}},
+		{"the word behind a flag", []string{"--verbose", "desktop"}, nil, outcome{30, "", "mode: unexpected argument desktop; did you mean mode run desktop? (mode --help lists all)\n"}},
+		{"the word in place of a flag's value", []string{"--timeout", "desktop"}, nil, outcome{30, "", "mode: --timeout: expected duration but got \"desktop\": time: invalid duration \"desktop\" (mode --help lists all)\n"}},
+		{"the word where a command was", []string{"guard", "list", "desktop"}, nil, outcome{30, "", "mode: unexpected argument desktop (mode guard list --help lists all)\n"}},
+		{"the word where a command below was to be", []string{"guard", "desktop"}, nil, outcome{30, "", "mode: unexpected argument desktop (mode guard --help lists all)\n"}},
+		{"the word as a value, and no command", []string{"--config", "desktop"}, nil, outcome{30, "", "mode: expected one of \"run\", \"guard\" (mode --help lists all)\n"}},
 		{"no command", nil, nil, outcome{30, "", "mode: expected one of \"run\", \"guard\" (mode --help lists all)\n"}},
 		{"no sub-command", []string{"guard"}, nil, outcome{30, "", "mode: expected \"list\" (mode guard --help lists all)\n"}},
 		{"missing argument", []string{"run"}, nil, outcome{30, "", "mode: expected \"<mode>\" (mode run --help lists all)\n"}},
@@ -118,6 +125,27 @@ func TestExit(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// An argument is bytes, and so is the name of a file: kong's own strings go
+// through JSON, which has other characters for bytes that are no UTF-8.
+func TestArgumentsAreBytes(t *testing.T) {
+	const name = "/tmp/caf\xe9 \u2028<&>\\"
+	var got struct {
+		Base
+		File string   `name:"file" help:"A file."`
+		Args []string `arg:"" help:"Arguments."`
+	}
+	p := Program{Name: "x", Summary: "do it", Manual: "Does it.", Model: &got, Run: func(context.Context, *Env) error { return nil }}
+	if out := execute(t.Context(), p, "--file", name, name, "-"); out != (outcome{}) {
+		t.Fatalf("%+v", out)
+	}
+	if diff := cmp.Diff([]any{name, []string{name, "-"}}, []any{got.File, got.Args}); diff != "" {
+		t.Error(diff)
+	}
+	if out := execute(t.Context(), p, "--file"); out.Code != exitcode.Usage || !strings.Contains(out.Stderr, "--file") {
+		t.Errorf("without its value: %+v", out)
 	}
 }
 

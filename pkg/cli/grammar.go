@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ func newKong(p Program) (*kong.Kong, error) {
 		kong.Exit(func(int) { panic(exit{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: helpWidth}),
 		kong.ValueFormatter(ValueHelp),
+		kong.KindMapper(reflect.String, kong.MapperFunc(asWritten)),
 		kong.Help(p.printHelp),
 	)
 	if err != nil {
@@ -40,6 +42,21 @@ func newKong(p Program) (*kong.Kong, error) {
 	k.Model.Detail = FirstParagraph(p.Manual)
 	polish(k.Model)
 	return k, nil
+}
+
+// asWritten takes a string as its bytes, which need not be UTF-8 in the name of
+// a file. kong's own takes it through JSON.
+func asWritten(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return err
+	}
+	text, ok := token.Value.(string)
+	if !ok {
+		return fmt.Errorf("%v is no text", token.Value)
+	}
+	target.SetString(text)
+	return nil
 }
 
 // polish gives the built model the words that kong has no tags for.
@@ -81,7 +98,7 @@ func titled(g *kong.Group) *kong.Group {
 // few, else its kind. kong would show the default there.
 func placeHolder(f *kong.Flag) string {
 	const few = 32
-	if choices := strings.Join(f.EnumSlice(), "|"); f.Enum != "" && len(choices) <= few {
+	if choices := strings.Join(Choices(f.Value), "|"); choices != "" && len(choices) <= few {
 		return choices
 	}
 	switch f.Tag.Type {
@@ -103,13 +120,23 @@ func placeHolder(f *kong.Flag) string {
 	return strings.ToUpper(f.Name)
 }
 
+// Choices are the values of which a flag or an argument takes one, as people
+// write them: without the empty one, which kong wants of a flag that need not
+// be given. Other flags have none.
+func Choices(v *kong.Value) []string {
+	if v.Enum == "" {
+		return nil
+	}
+	return slices.DeleteFunc(v.EnumSlice(), func(s string) bool { return s == "" })
+}
+
 // ValueHelp is the help of a flag or an argument with what it does not say
 // itself: choices that its placeholder has no room for, and the default.
 func ValueHelp(v *kong.Value) string {
 	var notes []string
 	shown := v.Flag != nil && strings.Contains(v.Flag.PlaceHolder, "|")
-	if v.Enum != "" && !shown && !kong.HasInterpolatedVar(v.OrigHelp, "enum") {
-		notes = append(notes, "one of "+strings.Join(v.EnumSlice(), ", "))
+	if choices := Choices(v); len(choices) > 0 && !shown && !kong.HasInterpolatedVar(v.OrigHelp, "enum") {
+		notes = append(notes, "one of "+strings.Join(choices, ", "))
 	}
 	if v.Default != "" && !v.IsBool() && !kong.HasInterpolatedVar(v.OrigHelp, "default") {
 		notes = append(notes, "default "+v.Default)

@@ -83,6 +83,38 @@ Commands:
 	}
 }
 
+// A flag that need not be given has an empty choice, which nobody writes.
+func TestOptionalChoices(t *testing.T) {
+	t.Setenv("COLUMNS", "200")
+	program := func() Program {
+		return Program{Name: "x", Summary: "do it", Manual: "Does it.", Run: func(context.Context, *Env) error { return nil }, Model: &struct {
+			Base
+			Purpose string `name:"purpose" enum:",ask,plan" default:"" help:"What it is for."`
+			Class   string `name:"class" enum:",working,episodic" default:"" placeholder:"CLASS" help:"Its class."`
+			Last    string `name:"last" enum:"first,second," default:"" help:"The last."`
+		}{}}
+	}
+	help := execute(t.Context(), program(), "--help").Stdout
+	for _, want := range []string{"--purpose=ask|plan ", "Its class (one of working, episodic).", "--last=first|second "} {
+		if !strings.Contains(help, want) {
+			t.Errorf("the help lacks %q:\n%s", want, help)
+		}
+	}
+	want := outcome{30, "", "x: --purpose must be one of \"ask\",\"plan\" but got \"fun\" (x --help lists all)\n"}
+	if diff := cmp.Diff(want, execute(t.Context(), program(), "--purpose=fun")); diff != "" {
+		t.Error(diff)
+	}
+	want.Stderr = "x: --last must be one of \"first\",\"second\" but got \"fun\" (x --help lists all)\n"
+	if diff := cmp.Diff(want, execute(t.Context(), program(), "--last=fun")); diff != "" {
+		t.Error(diff)
+	}
+	for _, args := range [][]string{nil, {"--purpose=ask"}, {"--purpose="}} {
+		if got := execute(t.Context(), program(), args...); got != (outcome{}) {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+}
+
 // No width may bring kong's wrapping down, whatever COLUMNS says.
 func TestHelpAtAnyWidth(t *testing.T) {
 	for _, columns := range []string{"-1", "0", "1", "7", "20", "1000000", "x"} {

@@ -68,6 +68,9 @@ type Program struct {
 	Files    []File
 	SeeAlso  []string // manual pages, such as "reconcile(8)"
 	Section  int      // of the manual; 0 means 1
+	// Meant names the command line that is meant by a word in the place of a
+	// command, which is no command.
+	Meant map[string]string
 }
 
 // Example is a command line and what it is for.

@@ -147,12 +147,29 @@ func usage(p Program, kctx *kong.Context, err error) error {
 			help = commandPath(node)
 		}
 	}
-	// kong's suggestion, in our punctuation.
+	// kong's suggestion, in our punctuation, and its choices without the empty one.
 	text, suggestion, found := strings.Cut(err.Error(), ", did you mean ")
 	if found {
 		text += "; did you mean " + strings.ReplaceAll(suggestion, `"`, "")
+	} else if meant := p.meant(kctx); meant != "" {
+		text += "; did you mean " + meant + "?"
 	}
+	text = strings.Replace(text, ` must be one of "",`, " must be one of ", 1)
+	text = strings.Replace(text, `,"" but got `, " but got ", 1)
 	return exitcode.Errorf(exitcode.Usage, "%s (%s --help lists all)", text, help)
+}
+
+// meant is the command line that is meant by the word at which the parse of a
+// command ended, or nothing.
+func (p Program) meant(kctx *kong.Context) string {
+	if kctx == nil || len(kctx.Path) == 0 || kctx.Selected() != nil {
+		return ""
+	}
+	rest := kctx.Path[len(kctx.Path)-1].Remainder()
+	if len(rest) == 0 {
+		return ""
+	}
+	return p.Meant[rest[0]]
 }
 
 // cancelled gives a code to an error that only says that ctx has ended, and

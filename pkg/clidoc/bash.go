@@ -101,5 +101,7 @@ func bashValue(b *strings.Builder, pattern string, v value) {
 		fmt.Fprintf(b, "        %s) words=%s ;;\n", pattern, quote(strings.Join(v.enum, " ")))
 	case v.file:
 		fmt.Fprintf(b, "        %s) files=yes ;;\n", pattern)
+	case v.user:
+		fmt.Fprintf(b, "        %s) words=$(compgen -u) ;;\n", pattern)
 	}
 }

@@ -97,6 +97,7 @@ type value struct {
 	help        string
 	enum        []string
 	file        bool // completes to files
+	user        bool // completes to the names of users
 	optional    bool
 	repeated    bool
 }
@@ -142,16 +143,13 @@ func flagOf(f *kong.Flag) value {
 	if !f.IsBool() && !f.IsCounter() {
 		v.placeholder = f.FormatPlaceHolder()
 		v.file = v.file || f.PlaceHolder == "FILE" || f.PlaceHolder == "DIR"
+		v.user = f.PlaceHolder == "USER"
 	}
 	return v
 }
 
 func valueOf(k *kong.Value) value {
-	v := value{name: k.Name, help: cli.ValueHelp(k), optional: !k.Required, repeated: k.IsCumulative()}
-	if k.Enum != "" {
-		// The empty choice is that of a flag that was not given.
-		v.enum = slices.DeleteFunc(k.EnumSlice(), func(s string) bool { return s == "" })
-	}
+	v := value{name: k.Name, help: cli.ValueHelp(k), optional: !k.Required, repeated: k.IsCumulative(), enum: cli.Choices(k)}
 	switch k.Tag.Type {
 	case "path", "existingfile", "existingdir", "filecontent":
 		v.file = true

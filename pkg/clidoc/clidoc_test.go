@@ -29,6 +29,8 @@ type grammar struct {
 		Only string `name:"only" enum:"hard,soft,all" default:"all" help:"Which guards: hard: never bypassed."`
 		List struct {
 			cli.FormatFlag
+			By   []string `name:"by" placeholder:"USER" help:"Only what these ran."`
+			Kind string   `name:"kind" enum:",block,gate" default:"" help:"What they are for."`
 		} `cmd:"" aliases:"ls" help:"List the guards."`
 		Run struct {
 			Guard string `arg:"" enum:"audio_idle,cpu_load_safe" help:"The guard."`
@@ -197,7 +199,7 @@ func TestManAsItIsRead(t *testing.T) {
 		"• one thing that goes on • another",
 		"mode request compute .dotted 'code' # after a gap The end.",
 		`<mode> The mode: [a] or 'b', don't \ guess (one of desktop, studio-local, compute).`,
-		"(json) (default plain). --only=hard|soft|all Which guards: hard: never bypassed (default all).",
+		"(json) (default plain). --by=USER,... Only what these ran. --kind=block|gate What they are for. --only=hard|soft|all Which guards: hard: never bypassed (default all).",
 		"COMMANDS mode guards list List the guards.",
 		"Change mode request",
 		"--report=FILE",

@@ -104,6 +104,8 @@ func fishValues(v value) string {
 		return " -f -a " + fishQuote(strings.Join(v.enum, " "))
 	case v.file:
 		return " -F"
+	case v.user:
+		return " -f -a '(__fish_complete_users)'"
 	}
 	return ""
 }

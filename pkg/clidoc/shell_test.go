@@ -29,6 +29,8 @@ var completions = []struct {
 	{"a value that looks like a command", []string{"--config", "guards", "re"}, []string{"request"}},
 	{"an argument of which nothing is known", []string{"request", "compute", ""}, nil},
 	{"choices of a flag", []string{"guards", "list", "--format", ""}, []string{"json", "plain"}},
+	{"choices of a flag that need not be given", []string{"guards", "list", "--kind", ""}, []string{"block", "gate"}},
+	{"users", []string{"guards", "list", "--by", "roo"}, []string{"root"}},
 	{"choices of a flag of a level above", []string{"guards", "list", "--only", "h"}, []string{"hard"}},
 	{"choices of the first argument of a command below", []string{"guards", "run", "a"}, []string{"audio_idle"}},
 	{"a file as an argument", []string{"guards", "run", "audio_idle", "some"}, []string{"some file", "some-folder"}},
@@ -124,7 +126,7 @@ func TestZsh(t *testing.T) {
 	}{
 		{"commands", "_mode", "command", "", []string{"request:Ask for a mode", "guards:Look at guards", "--config=[Read the configuration from FILE (default /etc/dubnium/dubnium.toml)]:config:_files", "1: :->command"}},
 		{"aliases", "_mode__guards", "command", "", []string{"ls:List the guards"}},
-		{"a command below, by its alias", "_mode__guards", "argument", "ls", []string{"--format=[Print the result for people (plain) or for programs (json) (default plain)]:format:(plain json)", "--only=[Which guards\\: hard\\: never bypassed (default all)]:only:(hard soft all)"}},
+		{"a command below, by its alias", "_mode__guards", "argument", "ls", []string{"--format=[Print the result for people (plain) or for programs (json) (default plain)]:format:(plain json)", "--only=[Which guards\\: hard\\: never bypassed (default all)]:only:(hard soft all)", "--by=[Only what these ran]:by:_users", "--kind=[What they are for]:kind:(block gate)"}},
 		{"arguments", "_mode", "argument", "request", []string{"1:mode:(desktop studio-local compute)", "*:reason: ", "--report=[Write the result to a file as well]:report:_files"}},
 		{"two arguments", "_mode__guards", "argument", "run", []string{"1:guard:(audio_idle cpu_load_safe)", "2:file:_files"}},
 	} {

@@ -100,6 +100,8 @@ func zshValues(v value) string {
 		return "(" + strings.Join(v.enum, " ") + ")"
 	case v.file:
 		return "_files"
+	case v.user:
+		return "_users"
 	}
 	return " "
 }

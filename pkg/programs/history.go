@@ -25,18 +25,22 @@ type historyCmd struct {
 type historyFilter struct {
 	Outcome []string `name:"outcome" enum:"${outcomes}" placeholder:"OUTCOME" help:"Only transitions that ended so: ${enum}."`
 	Mode    []string `name:"mode" enum:"${modes}" placeholder:"MODE" help:"Only requests for these modes: ${enum}."`
+	AskedBy []string `name:"asked-by" placeholder:"USER" help:"Only what these asked for: a user by name or by uid, before any sudo; a unit, such as mode-idle; unknown where nobody knows."`
 	Since   string   `name:"since" placeholder:"TIME" help:"Only transitions that ended at TIME or later: 2026-05-28, 2026-05-28 14:00, an RFC 3339 time, today, yesterday, or how long ago: 90m, 12h, 7d."`
 	Until   string   `name:"until" placeholder:"TIME" help:"Only transitions that ended before TIME."`
 }
 
 // chosen is a filter with its times.
 type chosen struct {
-	outcomes, modes []string
-	since, until    time.Time // zero: no bound
+	outcomes, modes, askers []string
+	since, until            time.Time // zero: no bound
 }
 
 func (f historyFilter) chosen(now time.Time) (chosen, error) {
-	c := chosen{outcomes: f.Outcome, modes: f.Mode}
+	c := chosen{outcomes: f.Outcome, modes: f.Mode, askers: f.AskedBy}
+	if slices.Contains(c.askers, "") {
+		return c, exitcode.Errorf(exitcode.Usage, "--asked-by: one of the names is empty; give a user, a unit or %s", record.Nobody)
+	}
 	for _, t := range []struct {
 		flag, text string
 		to         *time.Time
@@ -55,11 +59,12 @@ func (f historyFilter) chosen(now time.Time) (chosen, error) {
 
 // takes tells whether a transition is one of the chosen. One whose time can't
 // be read is none when times are asked for.
-func (c chosen) takes(kind record.Type, outcome record.Outcome, requested mode.Mode, timestamp string) bool {
+func (c chosen) takes(kind record.Type, outcome record.Outcome, requested mode.Mode, asker *record.Asker, timestamp string) bool {
 	switch {
 	case kind != record.TypeTransition,
 		len(c.outcomes) > 0 && !slices.Contains(c.outcomes, string(outcome)),
-		len(c.modes) > 0 && !slices.Contains(c.modes, string(requested)):
+		len(c.modes) > 0 && !slices.Contains(c.modes, string(requested)),
+		len(c.askers) > 0 && !slices.ContainsFunc(c.askers, asker.Is):
 		return false
 	case c.since.IsZero() && c.until.IsZero():
 		return true
@@ -68,8 +73,13 @@ func (c chosen) takes(kind record.Type, outcome record.Outcome, requested mode.M
 	return err == nil && !at.Before(c.since) && (c.until.IsZero() || at.Before(c.until))
 }
 
+// narrow is false of a filter that takes every transition.
+func (c chosen) narrow() bool {
+	return len(c.outcomes)+len(c.modes)+len(c.askers) > 0 || !c.since.IsZero() || !c.until.IsZero()
+}
+
 func (c chosen) takesHead(h record.Head) bool {
-	return c.takes(h.Type, h.Outcome, h.Requested, h.Timestamp)
+	return c.takes(h.Type, h.Outcome, h.Requested, h.AskedBy, h.Timestamp)
 }
 
 // outcomeNames lists the outcomes for kong's tags.
@@ -108,7 +118,7 @@ func (c *historyListCmd) Run(ctx context.Context, env *cli.Env) error {
 	if bad > 0 {
 		env.Warnf("%d lines of the history can't be read and were skipped", bad)
 	}
-	if err := c.print(env, rows); err != nil || !c.Follow {
+	if err := c.print(env, rows, filter); err != nil || !c.Follow {
 		return err
 	}
 	return c.follow(ctx, env, history, filter)
@@ -182,7 +192,7 @@ func inspection(err error) error {
 	return exitcode.With(exitcode.Inspection, err)
 }
 
-func (c *historyListCmd) print(env *cli.Env, rows []record.Head) error {
+func (c *historyListCmd) print(env *cli.Env, rows []record.Head, filter chosen) error {
 	switch {
 	case c.format() == cli.JSON || c.Follow:
 		for _, h := range rows {
@@ -192,7 +202,11 @@ func (c *historyListCmd) print(env *cli.Env, rows []record.Head) error {
 		}
 		return nil
 	case len(rows) == 0:
-		_, err := fmt.Fprintln(env.Stdout, "No transition yet.")
+		none := "No transition yet."
+		if filter.narrow() {
+			none = "No such transition in the history."
+		}
+		_, err := fmt.Fprintln(env.Stdout, none)
 		return err
 	}
 	t := env.NewTable("WHEN", "FROM", "REQUESTED", "OUTCOME", "NOW", "TOOK", "EXIT", "ID")

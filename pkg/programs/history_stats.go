@@ -91,7 +91,7 @@ func (c *historyStatsCmd) Run(ctx context.Context, env *cli.Env) error {
 	}
 	s := newSums(cfg.VLLM.Unit)
 	bad, err := record.Store{Root: env.Root}.Sums(func(ev record.Sum) error {
-		if filter.takes(ev.Type, ev.Outcome, ev.Requested, ev.Timestamp) {
+		if filter.takes(ev.Type, ev.Outcome, ev.Requested, ev.AskedBy, ev.Timestamp) {
 			s.add(ev)
 		}
 		return ctx.Err()

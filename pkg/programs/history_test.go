@@ -54,6 +54,9 @@ func TestChosen(t *testing.T) {
 	one := record.Head{Type: record.TypeTransition, Outcome: record.Blocked, Requested: mode.Compute, Timestamp: "2026-05-28T12:00:00.000Z"}
 	intent, garbled := one, one
 	intent.Type, garbled.Timestamp = record.TypeIntent, "?"
+	ada, night := one, one
+	ada.AskedBy = &record.Asker{UID: 0, LoginUID: 1000, User: "ada", Unit: "session-3.scope"}
+	night.AskedBy = &record.Asker{UID: 0, LoginUID: -1, User: "root", Unit: record.IdleUnit}
 	for name, tt := range map[string]struct {
 		c    chosen
 		h    record.Head
@@ -65,6 +68,17 @@ func TestChosen(t *testing.T) {
 		"another outcome":       {chosen{outcomes: []string{"noop"}}, one, false},
 		"its mode":              {chosen{modes: []string{"compute"}}, one, true},
 		"another mode":          {chosen{modes: []string{"desktop"}}, one, false},
+		"its user":              {chosen{askers: []string{"bob", "ada"}}, ada, true},
+		"another user":          {chosen{askers: []string{"bob"}}, ada, false},
+		"its uid":               {chosen{askers: []string{"1000"}}, ada, true},
+		"what its user became":  {chosen{askers: []string{"0"}}, ada, false},
+		"a uid without a login": {chosen{askers: []string{"0"}}, night, true},
+		"its session":           {chosen{askers: []string{"session-3.scope"}}, ada, true},
+		"its service":           {chosen{askers: []string{"mode-idle.service"}}, night, true},
+		"its service, in short": {chosen{askers: []string{"mode-idle"}}, night, true},
+		"not known":             {chosen{askers: []string{"unknown"}}, one, true},
+		"known":                 {chosen{askers: []string{"unknown"}}, ada, false},
+		"somebody, not known":   {chosen{askers: []string{"ada"}}, one, false},
 		"from its very moment":  {chosen{since: at("2026-05-28T12:00:00Z")}, one, true},
 		"later":                 {chosen{since: at("2026-05-28T12:00:01Z")}, one, false},
 		"until its very moment": {chosen{until: at("2026-05-28T12:00:00Z")}, one, false},

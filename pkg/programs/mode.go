@@ -50,6 +50,7 @@ mode force is a request that passes the soft guards which it names, and needs ro
 mode doctor looks at the installation, the units, owners and permissions, the sources of evidence, the configuration and the records, and names a remedy for what is wrong; it exits with 20 when something is.`,
 		Model: &modeModel{},
 		Vars:  map[string]string{"modes": modes()["modes"], "outcomes": outcomeNames()},
+		Meant: meant(),
 		Codes: append([]exitcode.Code{
 			exitcode.Inspection, exitcode.RolledBack, exitcode.Failed, exitcode.Degraded, exitcode.TimedOut, exitcode.Locked, exitcode.NotPermitted,
 		}, blockCodes()...),
@@ -60,6 +61,7 @@ mode doctor looks at the installation, the units, owners and permissions, the so
 			{Command: "sudo mode request compute", Help: "Go to compute."},
 			{Command: "mode current --json | jq .unmet", Help: "Which guarantees are not met."},
 			{Command: "mode history --outcome blocked --since 7d", Help: "What was blocked in the last week."},
+			{Command: "mode history --asked-by mode-idle", Help: "What was asked for while nobody was there."},
 			{Command: "mode history show 20260528T", Help: "All of one transition, by a beginning of its id."},
 			{Command: "mode history stats --json | jq .ways", Help: "How long transitions take."},
 			{Command: "mode doctor", Help: "Whether all is in place."},
@@ -72,6 +74,15 @@ mode doctor looks at the installation, the units, owners and permissions, the so
 		},
 		SeeAlso: []string{"observe-current(1)", "reconcile(8)", "systemctl(1)"},
 	}
+}
+
+// meant has, for each mode, what is meant by its name alone.
+func meant() map[string]string {
+	all := map[string]string{}
+	for _, m := range mode.All() {
+		all[string(m)] = "mode request " + string(m)
+	}
+	return all
 }
 
 // blockCodes lists the codes that the guards of a transition can block it

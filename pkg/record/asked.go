@@ -1,5 +1,10 @@
 package record
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Asker is who asked for a transition, as the kernel told it while it was asked
 // for (see the package caller).
 type Asker struct {
@@ -31,6 +36,22 @@ func (a *Asker) Trigger() string {
 	default:
 		return ByOperator
 	}
+}
+
+// Nobody stands for an asker who is not known, in [Asker.Is].
+const Nobody = "unknown"
+
+// Is tells whether name means the asker: a user's name, or uid before any sudo,
+// a unit, a service also without its suffix, and Nobody one that is not known.
+func (a *Asker) Is(name string) bool {
+	if a == nil {
+		return name == Nobody
+	}
+	uid := a.LoginUID
+	if uid < 0 {
+		uid = a.UID
+	}
+	return name == a.User || name == strconv.Itoa(uid) || a.Unit != "" && (name == a.Unit || name == strings.TrimSuffix(a.Unit, ".service"))
 }
 
 // Question is what a transition left to a person: it ended without an answer,

@@ -28,6 +28,7 @@ type Head struct {
 	ExitCode   exitcode.Code
 	Reason     string
 	DurationMS float64
+	AskedBy    *Asker // nil where that is not known
 
 	Line []byte
 }
@@ -41,17 +42,18 @@ func (h Head) Event() (Event, error) {
 
 // headKeys are the keys of a Head's fields, as parseHead takes them.
 var headKeys = []string{
-	"id", "type", "timestamp", "boot_id", "requested", "prior", "final", "outcome", "reason", "success", "exit_code", "duration_ms",
+	"id", "type", "timestamp", "boot_id", "requested", "prior", "final", "outcome", "reason", "success", "exit_code", "duration_ms", "asked_by",
 }
 
 // parseHead reads a Head; a line without an id is none of ours.
 func parseHead(line []byte) (Head, bool) {
-	var v [12][]byte
+	var v [13][]byte
 	h := Head{Line: line}
 	ok := eventlog.Object(line, headKeys, v[:]) &&
 		word(v[0], &h.ID) && word(v[1], &h.Type) && word(v[2], &h.Timestamp) && word(v[3], &h.BootID) &&
 		word(v[4], &h.Requested) && word(v[5], &h.Prior) && word(v[6], &h.Final) && word(v[7], &h.Outcome) &&
-		word(v[8], &h.Reason) && truth(v[9], &h.Success) && whole(v[10], &h.ExitCode) && number(v[11], &h.DurationMS)
+		word(v[8], &h.Reason) && truth(v[9], &h.Success) && whole(v[10], &h.ExitCode) && number(v[11], &h.DurationMS) &&
+		asker(v[12], &h.AskedBy)
 	return h, ok && h.ID != ""
 }
 
@@ -64,6 +66,7 @@ type Sum struct {
 	Prior      mode.State
 	Outcome    Outcome
 	DurationMS float64
+	AskedBy    *Asker
 	Guards     []SumGuard
 	Actions    []SumAction
 }
@@ -87,19 +90,20 @@ type SumAction struct {
 
 // Keys of a Sum and its parts.
 var (
-	sumKeys    = []string{"id", "type", "timestamp", "requested", "prior", "outcome", "duration_ms", "guards", "actions"}
+	sumKeys    = []string{"id", "type", "timestamp", "requested", "prior", "outcome", "duration_ms", "asked_by", "guards", "actions"}
 	guardKeys  = []string{"guard", "ok", "class", "hard", "reason"}
 	actionKeys = []string{"action", "unit", "status", "duration_ms"}
+	askerKeys  = []string{"uid", "login_uid", "user", "pid", "unit", "cut_off"}
 )
 
 // parseSum reads a Sum; a line without an id is none of ours.
 func parseSum(line []byte) (Sum, bool) {
-	var v [9][]byte
+	var v [10][]byte
 	s := Sum{}
 	ok := eventlog.Object(line, sumKeys, v[:]) &&
 		word(v[0], &s.ID) && word(v[1], &s.Type) && word(v[2], &s.Timestamp) && word(v[3], &s.Requested) &&
 		word(v[4], &s.Prior) && word(v[5], &s.Outcome) && number(v[6], &s.DurationMS) &&
-		items(v[7], &s.Guards, parseGuard) && items(v[8], &s.Actions, parseAction)
+		asker(v[7], &s.AskedBy) && items(v[8], &s.Guards, parseGuard) && items(v[9], &s.Actions, parseAction)
 	return s, ok && s.ID != ""
 }
 
@@ -115,6 +119,18 @@ func parseAction(item []byte) (a SumAction, ok bool) {
 	ok = eventlog.Object(item, actionKeys, v[:]) &&
 		word(v[0], &a.Action) && word(v[1], &a.Unit) && word(v[2], &a.Status) && number(v[3], &a.DurationMS)
 	return a, ok
+}
+
+// asker sets who asked from its JSON text, and tells whether that is one.
+func asker(raw []byte, to **Asker) bool {
+	if absent(raw) {
+		return true
+	}
+	var v [6][]byte
+	a := &Asker{}
+	*to = a
+	return eventlog.Object(raw, askerKeys, v[:]) &&
+		whole(v[0], &a.UID) && whole(v[1], &a.LoginUID) && word(v[2], &a.User) && whole(v[3], &a.PID) && word(v[4], &a.Unit) && truth(v[5], &a.CutOff)
 }
 
 // absent tells whether a value leaves its field as it is, as encoding/json has
@@ -154,12 +170,12 @@ func number(raw []byte, to *float64) bool {
 	return err == nil
 }
 
-func whole(raw []byte, to *exitcode.Code) bool {
+func whole[T ~int](raw []byte, to *T) bool {
 	if absent(raw) {
 		return true
 	}
 	n, err := strconv.Atoi(string(raw))
-	*to = exitcode.Code(n)
+	*to = T(n)
 	return err == nil
 }
 

@@ -27,6 +27,7 @@ func (s *slowly) read(line string) bool {
 	s.Head = Head{
 		Type: ev.Type, Timestamp: ev.Timestamp, ID: ev.ID, BootID: ev.BootID, Requested: ev.Requested, Prior: ev.Prior, Final: ev.Final,
 		Outcome: ev.Outcome, Success: ev.Success, ExitCode: ev.ExitCode, Reason: ev.Reason, DurationMS: ev.DurationMS,
+		AskedBy: ev.AskedBy,
 	}
 	for _, g := range ev.Guards {
 		s.Guards = append(s.Guards, SumGuard{g.Guard, g.OK, g.Class, g.Hard, g.Reason})
@@ -50,7 +51,7 @@ func agree(t *testing.T, line string) {
 		t.Errorf("%s: %v (-slow +quick): %s", line, ok, diff)
 	}
 	sum, ok := parseSum([]byte(line))
-	all := Sum{want.ID, want.Type, want.Timestamp, want.Requested, want.Prior, want.Outcome, want.DurationMS, want.Guards, want.Actions}
+	all := Sum{want.ID, want.Type, want.Timestamp, want.Requested, want.Prior, want.Outcome, want.DurationMS, want.AskedBy, want.Guards, want.Actions}
 	if diff := cmp.Diff(all, sum); diff != "" || !ok {
 		t.Errorf("%s: %v (-slow +quick): %s", line, ok, diff)
 	}
@@ -63,6 +64,7 @@ func lines(t testing.TB) []string {
 		guard.Result{Guard: "check_b", OK: true, Class: guard.Pass})
 	whole.Reason, whole.ExitCode, whole.DurationMS, whole.Final = "a <b> & \"c\" \x01 é", 10, 1e-7, mode.Unknown
 	whole.Actions = []Action{{Title: "stop x", Action: mode.StopUnit, Unit: "x.service", Status: Done, BoundMS: 5, DurationMS: 1234.5, Detail: "d"}, {}}
+	whole.AskedBy = &Asker{UID: 0, LoginUID: 1000, User: "ada \"l\"", PID: 7, Unit: "session-3.scope", CutOff: true}
 	var out []string
 	for _, e := range []Event{whole, {ID: "1"}, {ID: "2", Type: TypeIntent, Success: true}} {
 		data, err := json.Marshal(e)
@@ -72,6 +74,7 @@ func lines(t testing.TB) []string {
 		out = append(out, string(data))
 	}
 	return append(out, `{"id":"x","type":null,"guards":null,"actions":[],"success":null,"duration_ms":-0.5e2}`, `{"id":"\u0041"}`,
+		`{"id":"x","asked_by":null}`, `{"id":"x","asked_by":{}}`, `{"id":"x","asked_by":{"login_uid":-1,"user":null}}`,
 		"{\"id\":\"\xff\"}", `{"id":"x","id":"y"}`)
 }
 
@@ -82,6 +85,7 @@ func TestQuickParsers(t *testing.T) {
 	for _, line := range []string{
 		`{}`, `{"id":""}`, `{"id":null}`, `{"id":7}`, `{"id":"x","success":1}`, `{"id":"x","exit_code":"1"}`, `{"id":"x","exit_code":1.5}`,
 		`{"id":"x","duration_ms":"1"}`, `{"id":"x","outcome":[]}`, `{"id":"x"`, `[]`, `{"id":"x"}}`,
+		`{"id":"x","asked_by":7}`, `{"id":"x","asked_by":{"uid":"0"}}`, `{"id":"x","asked_by":{"user":7}}`,
 	} {
 		if h, ok := parseHead([]byte(line)); ok {
 			t.Errorf("%s is taken for an event: %+v", line, h)
@@ -105,7 +109,7 @@ func FuzzHead(f *testing.F) {
 		if strings.ToLower(line) != line {
 			return // encoding/json takes ID for id
 		}
-		if strings.Count(line, `"guards"`) > 1 || strings.Count(line, `"actions"`) > 1 || strings.Contains(line, `\`) {
+		if strings.Count(line, `"guards"`) > 1 || strings.Count(line, `"actions"`) > 1 || strings.Count(line, `"asked_by"`) > 1 || strings.Contains(line, `\`) {
 			return // it merges values that are there twice, and knows a key that is written with escapes
 		}
 		agree(t, line)

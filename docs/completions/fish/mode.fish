@@ -9,7 +9,7 @@ function __mode_words --description 'the command and its arguments, without flag
             continue
         end
         switch $word
-            case --config --timeout --format --outcome --mode --since --until --last --interval --override --reason --target
+            case --config --timeout --format --outcome --mode --asked-by --since --until --last --interval --override --reason --target
                 set skip yes
             case '-*'
             case '*'
@@ -65,6 +65,7 @@ complete -c mode -n '__mode_below history list' -l format -r -f -a 'plain json' 
 complete -c mode -n '__mode_below history list' -l json -d 'Print the result as JSON; short for --format=json'
 complete -c mode -n '__mode_below history list' -l outcome -r -f -a 'converged noop blocked check-error rolled-back timed-out degraded failed interrupted' -d 'Only transitions that ended so: converged,noop,blocked,check-error,rolled-back,timed-out,degraded,failed,interrupted'
 complete -c mode -n '__mode_below history list' -l mode -r -f -a 'desktop studio-local compute' -d 'Only requests for these modes: desktop,studio-local,compute'
+complete -c mode -n '__mode_below history list' -l asked-by -r -f -a '(__fish_complete_users)' -d 'Only what these asked for: a user by name or by uid, before any sudo; a unit, such as mode-idle; unknown where nobody knows'
 complete -c mode -n '__mode_below history list' -l since -r -f -d 'Only transitions that ended at TIME or later: 2026-05-28, 2026-05-28 14:00, an RFC 3339 time, today, yesterday, or how long ago: 90m, 12h, 7d'
 complete -c mode -n '__mode_below history list' -l until -r -f -d 'Only transitions that ended before TIME'
 complete -c mode -n '__mode_below history list' -l last -r -f -d 'Show the last N of them (default 20); 0 shows all'
@@ -75,6 +76,7 @@ complete -c mode -n '__mode_below history stats' -l format -r -f -a 'plain json'
 complete -c mode -n '__mode_below history stats' -l json -d 'Print the result as JSON; short for --format=json'
 complete -c mode -n '__mode_below history stats' -l outcome -r -f -a 'converged noop blocked check-error rolled-back timed-out degraded failed interrupted' -d 'Only transitions that ended so: converged,noop,blocked,check-error,rolled-back,timed-out,degraded,failed,interrupted'
 complete -c mode -n '__mode_below history stats' -l mode -r -f -a 'desktop studio-local compute' -d 'Only requests for these modes: desktop,studio-local,compute'
+complete -c mode -n '__mode_below history stats' -l asked-by -r -f -a '(__fish_complete_users)' -d 'Only what these asked for: a user by name or by uid, before any sudo; a unit, such as mode-idle; unknown where nobody knows'
 complete -c mode -n '__mode_below history stats' -l since -r -f -d 'Only transitions that ended at TIME or later: 2026-05-28, 2026-05-28 14:00, an RFC 3339 time, today, yesterday, or how long ago: 90m, 12h, 7d'
 complete -c mode -n '__mode_below history stats' -l until -r -f -d 'Only transitions that ended before TIME'
 complete -c mode -n '__mode_below watch' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
