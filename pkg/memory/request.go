@@ -34,7 +34,11 @@ type Stored struct {
 	Version int       `json:"version"`
 	// Existing is true when the same memory was there already: nothing was
 	// written, and ID is the one that was there.
-	Existing bool `json:"existing"`
+	Existing bool `json:"existing" doc:"The same memory was there already: nothing was written, and the id is that one's."`
+	// UnlinkedArtifacts are the artifact_refs of the request that the memory which
+	// was there does not have. It stays as it is; to tie an artifact to it, record
+	// provenance of the memory that names it.
+	UnlinkedArtifacts []uuid.UUID `json:"unlinked_artifact_refs,omitempty" doc:"The artifact_refs of the request that the memory which was there does not refer to, and was not made to: lineage of it (POST /memory/provenance) can name them."`
 	// SimilarTo lists near duplicates in the scope, most alike first. Nothing
 	// is ever merged.
 	SimilarTo  []Similar   `json:"similar_to"`

@@ -271,14 +271,15 @@ type Failure struct {
 	Error FailureBody `json:"error"`
 }
 
-// FailureBody says what went wrong, without any value of the request.
+// FailureBody says what went wrong, without any value of the request but ids.
 type FailureBody struct {
 	// Code is a stable word: invalid, not-found, version, precondition-required,
 	// conflict, incomplete, too-large, unsupported-media-type, malformed, not-acceptable,
 	// idempotency-mismatch, unavailable, damaged, internal.
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	// Fields lists what is wrong with the request, when the code is invalid.
+	// Fields lists what is wrong with the request, and what it names that is not
+	// there, or is there already.
 	Fields []FieldError `json:"fields,omitempty"`
 }
 

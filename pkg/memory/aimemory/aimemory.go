@@ -4,11 +4,9 @@ package aimemory
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -93,15 +91,18 @@ func exit(err error) error {
 	var unreachable *client.UnreachableError
 	var status *client.StatusError
 	var invalid memory.Invalid
+	var unread *inputError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &unread):
+		return exitcode.With(exitcode.Usage, unread)
 	case errors.As(err, &unreachable), errors.Is(err, memory.ErrUnavailable):
 		return exitcode.With(exitcode.Inspection, err)
 	case errors.As(err, &status) && status.Status >= 500:
 		return exitcode.With(exitcode.Inspection, err)
 	case errors.As(err, &status), errors.As(err, &invalid),
-		errors.Is(err, memory.ErrNotFound), errors.Is(err, memory.ErrVersion), errors.Is(err, memory.ErrConflict):
+		errors.Is(err, memory.ErrNotFound), errors.Is(err, memory.ErrVersion), errors.Is(err, memory.ErrConflict), errors.Is(err, memory.ErrIncomplete):
 		return exitcode.With(exitcode.Usage, err)
 	}
 	return err
@@ -187,12 +188,26 @@ type identified struct {
 
 // paged is which part of a list to show.
 type paged struct {
-	Limit  int    `name:"limit" default:"50" placeholder:"N" help:"Show at most N (default ${default})."`
-	Cursor string `name:"cursor" placeholder:"CURSOR" help:"Go on after an earlier page, whose next_cursor was CURSOR."`
+	Limit  pageSize `name:"limit" default:"50" placeholder:"N" help:"Show at most N (default ${default})."`
+	Cursor string   `name:"cursor" placeholder:"CURSOR" help:"Go on after an earlier page, whose next_cursor was CURSOR."`
+}
+
+// pageSize is the length of a page. 0, which a request would take for none
+// given, is refused.
+type pageSize int
+
+// UnmarshalText reads one.
+func (p *pageSize) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > memory.MaxPage {
+		return fmt.Errorf("%q is not between 1 and %d", text, memory.MaxPage)
+	}
+	*p = pageSize(n)
+	return nil
 }
 
 func (p paged) list(scope memory.Scope) client.List {
-	return client.List{Scope: scope, Limit: p.Limit, Cursor: p.Cursor}
+	return client.List{Scope: scope, Limit: int(p.Limit), Cursor: p.Cursor}
 }
 
 // more tells a person how to go on.
@@ -206,38 +221,27 @@ func more(w io.Writer, cursor string) error {
 
 // version limits a change to what was read.
 type version struct {
-	IfVersion int `name:"if-version" placeholder:"N" help:"Change it only while its version is N."`
+	IfVersion *number `name:"if-version" placeholder:"N" help:"Change it only while its version is N."`
 }
 
-func (v version) options() []client.Option {
-	if v.IfVersion > 0 {
-		return []client.Option{client.IfMatch(v.IfVersion)}
+// number is a version. 0, which a request would take for any, is refused.
+type number int
+
+// UnmarshalText reads one.
+func (v *number) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is no version: they count from 1", text)
 	}
+	*v = number(n)
 	return nil
 }
 
-// file opens a file, or stdin for "-".
-func file(env *cli.Env, name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(env.Stdin), nil
+func (v version) options() []client.Option {
+	if v.IfVersion != nil {
+		return []client.Option{client.IfMatch(int(*v.IfVersion))}
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, exitcode.With(exitcode.Usage, err)
-	}
-	return f, nil
-}
-
-// object reads a JSON object from a flag.
-func object(flag, text string) (memory.Object, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var o memory.Object
-	if err := json.Unmarshal([]byte(text), &o); err != nil {
-		return nil, exitcode.Errorf(exitcode.Usage, "%s: is no JSON object: %w", flag, err)
-	}
-	return o, nil
+	return nil
 }
 
 // instant reads a time from a flag: RFC 3339, a date, or a distance from now,

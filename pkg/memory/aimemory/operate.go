@@ -189,7 +189,11 @@ func (m *model) examine(ctx context.Context, env *cli.Env) []memory.Check {
 		note("configuration", false, "mend the file, or take the key out", "%v", err)
 		return all
 	}
-	note("configuration", true, "", "%s", env.Config)
+	if _, err := os.Stat(env.Root.Path(env.Config)); errors.Is(err, fs.ErrNotExist) {
+		note("configuration", true, "", "%s is not there: the defaults hold", env.Config)
+	} else {
+		note("configuration", true, "", "%s", env.Config)
+	}
 	if m.URL == "" {
 		examineSocket(env.Root.Path(cfg.Memory.API.Socket), note)
 	}

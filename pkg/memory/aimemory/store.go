@@ -1,10 +1,8 @@
 package aimemory
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -91,6 +89,13 @@ func printStored(w io.Writer, s memory.Stored) error {
 	if len(s.SimilarTo) > 0 {
 		notes = append(notes, fmt.Sprintf("like %s (%.0f %%)", s.SimilarTo[0].ID, 100*s.SimilarTo[0].Similarity))
 	}
+	if n := len(s.UnlinkedArtifacts); n > 0 {
+		all := make([]string, n)
+		for i, id := range s.UnlinkedArtifacts {
+			all[i] = id.String()
+		}
+		notes = append(notes, "it stays as it was, without "+strings.Join(all, ", "))
+	}
 	text := s.ID.String()
 	if len(notes) > 0 {
 		text += "  (" + strings.Join(notes, "; ") + ")"
@@ -122,39 +127,19 @@ func (c *storeCmd) drafts(env *cli.Env) (drafts []memory.Draft, many bool, err e
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, false, exitcode.Errorf(exitcode.Usage, "read %s: %w", c.File, err)
+		return nil, false, exitcode.With(exitcode.Usage, err)
 	}
 	if len(text) > maxFile {
-		return nil, false, exitcode.Errorf(exitcode.Usage, "%s is longer than %d MiB: use ai-memory import, which has no bound", c.File, maxFile>>20)
+		return nil, false, exitcode.Errorf(exitcode.Usage, "%s is longer than %d MiB: use ai-memory import, which has no bound", called(c.File), maxFile>>20)
 	}
 	drafts, many, err = decode(text)
 	if err != nil {
-		return nil, false, exitcode.Errorf(exitcode.Usage, "%s: %w", c.File, err)
+		return nil, false, exitcode.Errorf(exitcode.Usage, "%s: %w", called(c.File), err)
 	}
 	for i := range drafts {
 		drafts[i] = fill(drafts[i], given)
 	}
 	return drafts, many, nil
-}
-
-// decode reads an object, or a list of objects.
-func decode(text []byte) (drafts []memory.Draft, many bool, err error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if trimmed := bytes.TrimLeft(text, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
-		if err := dec.Decode(&drafts); err != nil {
-			return nil, true, err
-		}
-		if len(drafts) == 0 {
-			return nil, true, fmt.Errorf("the list is empty")
-		}
-		return drafts, true, nil
-	}
-	var one memory.Draft
-	if err := dec.Decode(&one); err != nil {
-		return nil, false, err
-	}
-	return []memory.Draft{one}, false, nil
 }
 
 // given is what the flags say.

@@ -2,11 +2,14 @@ package aimemory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
+	"github.com/ryjen/dubnium/pkg/exitcode"
 	"github.com/ryjen/dubnium/pkg/memory"
 	"github.com/ryjen/dubnium/pkg/memory/client"
 )
@@ -88,4 +91,49 @@ func (c *importCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 				got.Memories, got.Sessions, got.Tasks, got.Artifacts, got.Existing)
 			return err
 		})
+}
+
+// remembering is a reader that remembers why it ended, unless that was its end.
+type remembering struct {
+	io.Reader
+	err error
+}
+
+// Read reads.
+func (r *remembering) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}
+
+// save copies to stdout, or to a file that is there when all of it is.
+func save(env *cli.Env, from io.Reader, name string) error {
+	if name == "" {
+		source := &remembering{Reader: from}
+		_, err := io.Copy(env.Stdout, source)
+		if source.err != nil {
+			return exitcode.Errorf(exitcode.Inspection, "copy to stdout: %w", source.err)
+		}
+		return err // of stdout, which the runner judges
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
+	body := progress(env, from, "received")
+	_, err = io.Copy(f, body)
+	body.done()
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		_ = os.Remove(name) // a part of it would pass for the whole
+		return exitcode.Errorf(exitcode.Inspection, "write %s: %w", name, err)
+	}
+	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -20,6 +20,7 @@ import (
 type sessionsCmd struct {
 	New    sessionNewCmd    `cmd:"" help:"Begin a session."`
 	List   sessionListCmd   `cmd:"" help:"List the sessions of a scope, in the order in which they began."`
+	Get    sessionGetCmd    `cmd:"" help:"Show a session."`
 	Window sessionWindowCmd `cmd:"" help:"Show the last turns of a session, and the summaries of earlier ones."`
 	End    sessionEndCmd    `cmd:"" help:"End a session."`
 }
@@ -66,6 +67,28 @@ func (c *sessionListCmd) Run(ctx context.Context, env *cli.Env, m *model) error 
 		})
 }
 
+type sessionGetCmd struct {
+	output     `embed:""`
+	identified `embed:""`
+}
+
+// Run shows a session.
+func (c *sessionGetCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
+	return run(env, m, c.output, func(s *client.Client) (memory.Session, error) { return s.Session(ctx, c.Scope, c.ID) },
+		func(w io.Writer, s memory.Session) error {
+			ended := ""
+			if s.EndedAt != nil {
+				ended = ", ended " + when(*s.EndedAt)
+			}
+			fmt.Fprintf(w, "%s began %s%s, %d memories\n", s.ID, when(s.CreatedAt), ended, s.Memories)
+			if s.Title == "" {
+				return nil
+			}
+			_, err := fmt.Fprintln(w, cli.Visible(s.Title))
+			return err
+		})
+}
+
 type sessionWindowCmd struct {
 	output     `embed:""`
 	identified `embed:""`
@@ -86,6 +109,9 @@ func (c *sessionWindowCmd) Run(ctx context.Context, env *cli.Env, m *model) erro
 			t.Fold(leastText)
 			for _, turn := range win.Turns {
 				t.Row(fmt.Sprint(turn.Ordinal), optional(turn.OccurredAt), turn.Speaker, line(turn.Summary))
+			}
+			if t.Len() == 0 {
+				fmt.Fprintln(w, "No turn yet.")
 			}
 			return t.Write()
 		})
@@ -145,11 +171,16 @@ type taskListCmd struct {
 	output `embed:""`
 	scoped `embed:""`
 	paged  `embed:""`
+	Status memory.TaskStatus `name:"status" enum:",queued,running,blocked,done,failed,cancelled" default:"" help:"Only those that are queued, running, blocked, done, failed or cancelled."`
 }
 
 // Run lists tasks.
 func (c *taskListCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
-	return run(env, m, c.output, func(s *client.Client) (memory.Page[memory.Task], error) { return s.Tasks(ctx, c.list(c.Scope)) },
+	l := c.list(c.Scope)
+	if c.Status != "" {
+		l.Also = url.Values{"status": {string(c.Status)}}
+	}
+	return run(env, m, c.output, func(s *client.Client) (memory.Page[memory.Task], error) { return s.Tasks(ctx, l) },
 		func(w io.Writer, page memory.Page[memory.Task]) error {
 			t := env.NewTable("ID", "STATUS", "CHANGED", "VERSION", "TITLE")
 			t.Fold(leastText)
@@ -203,12 +234,13 @@ func (c *taskUpdateCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
 		return exitcode.Errorf(exitcode.Usage, "nothing to change: give --status or --state")
 	}
 	return run(env, m, c.output, func(s *client.Client) (memory.Task, error) {
-		if c.IfVersion == 0 {
+		if c.IfVersion == nil {
 			now, err := s.Task(ctx, c.Scope, c.ID)
 			if err != nil {
 				return now, err
 			}
-			c.IfVersion = now.Version
+			read := number(now.Version)
+			c.IfVersion = &read
 		}
 		return s.ChangeTask(ctx, c.Scope, c.ID, memory.ChangeTask{Status: c.Status, State: o}, c.options()...)
 	}, printTask)
@@ -321,32 +353,4 @@ func (c *artifactGetCmd) Run(ctx context.Context, env *cli.Env, m *model) error 
 	}
 	defer content.Close()
 	return save(env, content, c.Output)
-}
-
-// save copies to stdout, or to a file that is there when all of it is.
-func save(env *cli.Env, from io.Reader, name string) error {
-	if name == "" {
-		if _, err := io.Copy(env.Stdout, from); err != nil {
-			return exitcode.Errorf(exitcode.Inspection, "copy to stdout: %w", err)
-		}
-		return nil
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return exitcode.With(exitcode.Usage, err)
-	}
-	body := progress(env, from, "received")
-	_, err = io.Copy(f, body)
-	body.done()
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		_ = os.Remove(name) // a part of it would pass for the whole
-		return exitcode.Errorf(exitcode.Inspection, "write %s: %w", name, err)
-	}
-	return nil
 }

@@ -124,12 +124,18 @@ func (e *said) Unwrap() error { return e.is }
 // refused gives the error that an answer stands for.
 func refused(status int, f memory.FailureBody) error {
 	switch {
+	case f.Code == "not-found" && len(f.Fields) > 0:
+		return &memory.ReferenceError{Fields: f.Fields, Err: memory.ErrNotFound}
+	case f.Code == "conflict" && len(f.Fields) > 0:
+		return &memory.ReferenceError{Fields: f.Fields, Err: memory.ErrConflict}
 	case len(f.Fields) > 0:
 		return memory.Invalid(f.Fields)
 	case f.Code == "not-found":
 		return &said{f.Message, memory.ErrNotFound}
 	case f.Code == "version":
 		return memory.ErrVersion
+	case f.Code == "incomplete":
+		return &said{f.Message, memory.ErrIncomplete}
 	case f.Code == "unavailable":
 		return memory.ErrUnavailable
 	}
@@ -174,6 +180,9 @@ func (c *Client) Stream(ctx context.Context, method, path string, query url.Valu
 		var wrapped *url.Error
 		if errors.As(err, &wrapped) { // its text is the request line
 			err = wrapped.Err
+		}
+		if errors.Is(ctx.Err(), context.Canceled) { // the caller gave up: nothing is wrong with the service
+			return nil, fmt.Errorf("ask the memory service at %s: %w", c.where, ctx.Err())
 		}
 		return nil, &UnreachableError{c.where, err}
 	}

@@ -87,6 +87,12 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	given := serve(t, func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
+	var unreachable *UnreachableError
+	if _, err := given.Memory(ctx, scope, id); !errors.Is(err, context.Canceled) || errors.As(err, &unreachable) {
+		t.Errorf("a request that the caller gave up: %v", err)
+	}
 	var invalid memory.Invalid
 	_, err := serve(t, refuse(400, memory.FailureBody{Code: "invalid", Fields: fields})).Store(t.Context(), memory.Draft{})
 	if !errors.As(err, &invalid) {

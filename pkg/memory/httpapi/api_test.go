@@ -198,8 +198,8 @@ func TestBadInput(t *testing.T) {
 		store("status", edit(`"scope"`, `"validation_status":"SECRETVALUE","scope"`), 422, "validation_status not-one-of"),
 		store("semantic without evidence", edit("episodic", "semantic"), 422, "confidence not-promotable"),
 		store("several", edit("episodic", "x")[:20]+`,"summary":"","scope":"x","source":""}`, 400, "body malformed"),
-		store("an artifact that is not there", edit(`"scope"`, `"artifact_refs":["11111111-1111-4111-8111-111111111111"],"scope"`), 404),
-		store("a task that is not there", edit(`"scope"`, `"task_id":"11111111-1111-4111-8111-111111111111","scope"`), 404),
+		store("an artifact that is not there", edit(`"scope"`, `"artifact_refs":["11111111-1111-4111-8111-111111111111"],"scope"`), 404, "artifact_refs[0] not-found"),
+		store("a task that is not there", edit(`"scope"`, `"task_id":"11111111-1111-4111-8111-111111111111","scope"`), 404, "task_id not-found"),
 		retrieve("no label", `,"allowed_sensitivity":[]`, "allowed_sensitivity empty"),
 		retrieve("empty label", `,"allowed_sensitivity":[""]`, "allowed_sensitivity[0] required"),
 		retrieve("limit 0", `,"limit":0`, "limit out-of-range"),
@@ -217,7 +217,7 @@ func TestBadInput(t *testing.T) {
 		{"expire at no time", "POST", "/memory/expire", `{"now":"SECRETVALUE"}`, 422, []string{"now malformed"}},
 		{"no scope", "GET", "/memory/memories", "", 422, []string{"scope required"}},
 		{"an id that is none", "GET", "/memory/memories/SECRETVALUE?scope=project:dubnium", "", 422, []string{"id not-an-id"}},
-		{"an id that is not there", "GET", "/memory/memories/11111111-1111-4111-8111-111111111111?scope=project:dubnium", "", 404, []string(nil)},
+		{"an id that is not there", "GET", "/memory/memories/11111111-1111-4111-8111-111111111111?scope=project:dubnium", "", 404, []string{"id not-found"}},
 		{"unknown parameter", "GET", "/memory/memories?scope=project:dubnium&order=SECRETVALUE", "", 422, []string{"order unknown-field"}},
 		{"page of 501", "GET", "/memory/memories?scope=project:dubnium&limit=501", "", 422, []string{"limit out-of-range"}},
 		{"page of 0", "GET", "/memory/memories?scope=project:dubnium&limit=0", "", 422, []string{"limit out-of-range"}},
@@ -307,6 +307,11 @@ func TestConditions(t *testing.T) {
 	if a := s.do("GET", one+in, "", "If-None-Match", `"1"`); a.status != http.StatusNotModified || a.body != "" {
 		t.Errorf("not modified: %d %s", a.status, a.body)
 	}
+	for match, want := range map[string]int{`W/"1"`: 304, `"7", "1"`: 304, `*`: 304, `"11"`: 200, `"x,\"1\""`: 200, `x"1"`: 200} {
+		if a := s.do("GET", one+in, "", "If-None-Match", match); a.status != want {
+			t.Errorf("unless it is %s: %d, want %d", match, a.status, want)
+		}
+	}
 	for _, tc := range []struct {
 		name, method, path, body, match string
 		status                          int
@@ -314,21 +319,34 @@ func TestConditions(t *testing.T) {
 	}{
 		{"of an older version", "POST", one + "/verify" + in, "", `"7"`, 412, "version"},
 		{"of a weak tag", "POST", one + "/verify" + in, "", `W/"1"`, 412, "version"},
+		{"of weak tags alone", "POST", one + "/verify" + in, "", `W/"1", W/"2"`, 412, "version"},
+		{"of no tag at all", "POST", one + "/verify" + in, "", `empty`, 412, "version"},
+		{"of older versions", "POST", one + "/verify" + in, "", `"7", "8"`, 412, "version"},
+		{"of * in a list", "POST", one + "/verify" + in, "", `*, "1"`, 422, "invalid"},
+		{"of a list that is cut off", "POST", one + "/verify" + in, "", `"1", "2`, 422, "invalid"},
+		{"of tags without a comma", "POST", one + "/verify" + in, "", `"1" "2"`, 422, "invalid"},
+		{"of a tag in another form", "POST", one + "/verify" + in, "", `"01"`, 412, "version"},
+		{"of what is not there", "POST", "/memory/memories/11111111-1111-4111-8111-111111111111/verify" + in, "", `W/"1"`, 404, "not-found"},
 		{"of no tag of ours", "POST", one + "/verify" + in, "", `"abc"`, 412, "version"},
 		{"of a tag without its quotes", "POST", one + "/verify" + in, "", `1`, 422, "invalid"},
-		{"of the version", "POST", one + "/verify" + in, "", `"1"`, 200, ""},
+		{"of a list with the version", "POST", one + "/verify" + in, "", `"9" ,, W/"x,y", "1"`, 200, ""},
+		{"of a list with an older one", "POST", one + "/reject" + in, `{"reason":"stale-fact"}`, `"1", "9"`, 412, "version"},
+		{"of any, with room", "POST", one + "/verify" + in, "", ` * `, 200, ""},
+		{"of the version", "POST", one + "/verify" + in, "", `"3"`, 200, ""},
 		{"without", "POST", one + "/reject" + in, `{"reason":"stale-fact"}`, "", 200, ""},
 		{"of any", "POST", one + "/verify" + in, "", `*`, 200, ""},
 		{"with a body", "POST", one + "/verify" + in, `{"x":1}`, "", 400, "malformed"},
-		{"promotion", "POST", one + "/promote" + in, `{"memory_type":"semantic"}`, `"4"`, 422, "invalid"},
+		{"promotion", "POST", one + "/promote" + in, `{"memory_type":"semantic"}`, `"6"`, 422, "invalid"},
 		{"delete without", "DELETE", one + in, "", "", 428, "precondition-required"},
 		{"delete an older version", "DELETE", one + in, "", `"1"`, 412, "version"},
 		{"delete from another scope", "DELETE", one + "?scope=project:other", "", `*`, 404, "not-found"},
-		{"delete", "DELETE", one + in, "", `"4"`, 204, ""},
-		{"delete again", "DELETE", one + in, "", `"4"`, 404, "not-found"},
+		{"delete a version by a list", "DELETE", one + in, "", `"5", "6"`, 204, ""},
+		{"delete again", "DELETE", one + in, "", `"6"`, 404, "not-found"},
 	} {
 		headers := []string{}
-		if tc.match != "" {
+		if tc.match == "empty" {
+			headers = []string{"If-Match", ""}
+		} else if tc.match != "" {
 			headers = []string{"If-Match", tc.match}
 		}
 		a := s.do(tc.method, tc.path, tc.body, headers...)
@@ -346,11 +364,14 @@ func TestConditions(t *testing.T) {
 	if a := s.do("PATCH", of+in, `{"status":"running","state":{"step":2}}`, "If-Match", `"1"`); a.status != 200 || a.header.Get("ETag") != `"2"` {
 		t.Errorf("change a task: %d %s", a.status, a.body)
 	}
+	if a := s.do("PATCH", of+in, `{"status":"running"}`, "If-Match", `"1", "2", "3"`); a.status != 200 || a.header.Get("ETag") != `"3"` {
+		t.Errorf("change a task of a list of versions: %d %s", a.status, a.body)
+	}
 	if a := s.do("PATCH", of+in, `{"status":"done"}`, "If-Match", `"1"`); a.status != 412 {
 		t.Errorf("change a task again: %d %s", a.status, a.body)
 	}
 	checkpoints := into[memory.Page[memory.Checkpoint]](t, s.do("GET", of+"/checkpoints"+in, ""))
-	if len(checkpoints.Items) != 1 || checkpoints.Items[0].Sequence != 1 || checkpoints.Items[0].Status != memory.TaskQueued || fmt.Sprint(checkpoints.Items[0].State["step"]) != "1" {
+	if len(checkpoints.Items) != 2 || checkpoints.Items[0].Sequence != 1 || checkpoints.Items[0].Status != memory.TaskQueued || fmt.Sprint(checkpoints.Items[0].State["step"]) != "1" {
 		t.Errorf("checkpoints %+v", checkpoints)
 	}
 }
@@ -373,6 +394,10 @@ func TestIdempotency(t *testing.T) {
 	}
 	if a := s.do("POST", "/memory/retrieve", `{"query":"x","scope":"project:dubnium"}`, "Idempotency-Key", "k2"); a.status != 422 {
 		t.Errorf("where none is taken: %d %s", a.status, a.body)
+	}
+	reused := s.do("POST", "/memory/store-batch", `{"memories":[`+good+`]}`, "Idempotency-Key", "k1")
+	if f := into[memory.Failure](t, reused).Error.Fields; len(f) != 1 || f[0].Field != "Idempotency-Key" || f[0].Reason != "taken" {
+		t.Errorf("a key that is taken: %s", reused.body)
 	}
 	if a := s.do("POST", "/memory/store", good, "Idempotency-Key", "k3"); !into[memory.Stored](t, a).Existing {
 		t.Errorf("the same with another key: %d %s", a.status, a.body)
@@ -440,6 +465,12 @@ func TestArtifactsAndTransfer(t *testing.T) {
 	}
 	if a := s.do("GET", "/memory/artifacts/"+artifact.ID.String()+"/content?scope=project:dubnium", ""); a.status != 500 || into[memory.Failure](t, a).Error.Code != "damaged" {
 		t.Errorf("content that was changed on the disk: %d %s", a.status, a.body)
+	}
+	if err := os.Remove(stored); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.do("GET", "/memory/artifacts/"+artifact.ID.String()+"/content?scope=project:dubnium", ""); a.status != 500 || into[memory.Failure](t, a).Error.Code != "damaged" {
+		t.Errorf("content that was removed from the disk: %d %s", a.status, a.body)
 	}
 	if a := s.do("POST", "/memory/artifacts?scope=project:dubnium", content.body, "Content-Type", "text/plain"); a.status != 201 {
 		t.Errorf("the same content again: %d %s", a.status, a.body)
@@ -522,6 +553,9 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("there is no schema %s", name)
 		}
 		rest = left
+	}
+	if stored := fmt.Sprint(doc.Components.Schemas["Stored"]); !strings.Contains(stored, "does not refer to, and was not made to") || !strings.Contains(stored, "nothing was written") {
+		t.Errorf("the schema of what was stored does not say what becomes of a duplicate: %s", stored)
 	}
 	draft := fmt.Sprint(doc.Components.Schemas["Draft"])
 	for _, want := range []string{"maxLength:8000", "[working episodic semantic]"} {

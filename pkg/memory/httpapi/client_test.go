@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -135,10 +136,13 @@ func TestClient(t *testing.T) {
 	if model.State != memory.ModelBuilding && model.State != memory.ModelActive {
 		t.Errorf("the new model is %s", model.State)
 	}
+	if _, err := c.ActivateModel(ctx, model.Name, false); !errors.Is(err, memory.ErrIncomplete) || err.Error() != memory.ErrIncomplete.Error() {
+		t.Errorf("activate it too early: %v", err)
+	}
 	if active, err := c.ActivateModel(ctx, model.Name, true); err != nil || active.State != memory.ModelActive {
 		t.Errorf("activate: %+v, %v", active, err)
 	}
-	if models, err := c.Models(ctx); err != nil || len(models.Items) != 1 {
+	if models, err := c.Models(ctx); err != nil || len(models.Items) != 1 || time.Since(models.Items[0].CreatedAt) > time.Hour {
 		t.Errorf("models: %+v, %v", models, err)
 	}
 }

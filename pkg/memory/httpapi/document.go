@@ -46,7 +46,7 @@ func (d *document) add(r route, in, out reflect.Type) {
 	if r.condition != unconditional {
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: "If-Match", In: "header", Required: r.condition == mustMatch, Schema: &huma.Schema{Type: "string"},
-			Description: `The ETag of the version that is meant, such as "3", or *. When it has changed, the answer is 412.`,
+			Description: `The ETag of the version that is meant, such as "3", several of them with commas between, or * for any. When it is at none of them, the answer is 412; a weak tag (W/"3") names no version.`,
 		})
 	}
 	if r.keyed {

@@ -11,6 +11,45 @@ import (
 	"time"
 )
 
+// TestBrokenOff sends a part of a body and hangs up: that is the client's doing,
+// and no fault of ours in the log.
+func TestBrokenOff(t *testing.T) {
+	s := newSite(t)
+	at, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, kind := range map[string]string{
+		"/memory/artifacts?scope=project:dubnium": "text/plain", "/memory/import": "application/x-ndjson", "/memory/store": "application/json",
+	} {
+		conn, err := net.Dial("tcp", at.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\n\n", path, at.Host, kind); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %s", path, resp.Status)
+		}
+		_ = conn.Close()
+	}
+	if s.log.Len() > 0 {
+		t.Errorf("a client that hung up is in the log: %s", s.log)
+	}
+}
+
 // TestRefusedIsRead sends all of a body before it reads, as many HTTP clients
 // do: one that is refused early is told why, instead of finding the connection
 // closed under it.

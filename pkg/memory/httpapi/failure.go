@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -30,7 +33,6 @@ var (
 	errLinesType    = &httpError{http.StatusUnsupportedMediaType, "unsupported-media-type", "the body must be JSON lines: send Content-Type: application/x-ndjson"}
 	errPrecondition = &httpError{http.StatusPreconditionRequired, "precondition-required", "say which version is meant: send If-Match with the ETag that was read, or * for any"}
 	errFault        = &httpError{http.StatusInternalServerError, "internal", "the service failed: its journal says more"}
-	errCondition    = &httpError{http.StatusPreconditionFailed, "version", memory.ErrVersion.Error()}
 )
 
 // What is left of the body of a request that is refused is read up to drainMost
@@ -75,6 +77,7 @@ func (a *API) failure(r *http.Request, err error) (int, memory.FailureBody) {
 	var own *httpError
 	var invalid memory.Invalid
 	var tooLong *http.MaxBytesError
+	var reference *memory.ReferenceError
 	plain := func(status int, code string) (int, memory.FailureBody) {
 		return status, memory.FailureBody{Code: code, Message: err.Error()}
 	}
@@ -95,16 +98,26 @@ func (a *API) failure(r *http.Request, err error) (int, memory.FailureBody) {
 	case errors.Is(err, memory.ErrDamaged):
 		a.log.Error("an artifact is damaged", "path", r.Pattern, "error", redacted(err))
 		return http.StatusInternalServerError, memory.FailureBody{Code: "damaged", Message: memory.ErrDamaged.Error()}
+	case errors.As(err, &reference) && errors.Is(err, memory.ErrNotFound):
+		return http.StatusNotFound, memory.FailureBody{Code: "not-found", Message: "something that the request names is not there", Fields: reference.Fields}
+	case errors.As(err, &reference):
+		return http.StatusConflict, memory.FailureBody{Code: "conflict", Message: memory.ErrConflict.Error(), Fields: reference.Fields}
 	case errors.Is(err, memory.ErrNotFound):
-		return http.StatusNotFound, memory.FailureBody{Code: "not-found", Message: memory.ErrNotFound.Error()}
+		return http.StatusNotFound, memory.FailureBody{Code: "not-found", Message: memory.ErrNotFound.Error(), Fields: named(r)}
 	case errors.Is(err, memory.ErrVersion):
-		status := http.StatusConflict
-		if r.Header.Get("If-Match") != "" {
-			status = http.StatusPreconditionFailed
+		tags, message := r.Header.Values("If-Match"), memory.ErrVersion.Error()
+		if len(tags) == 0 {
+			return http.StatusConflict, memory.FailureBody{Code: "version", Message: message}
 		}
-		return status, memory.FailureBody{Code: "version", Message: memory.ErrVersion.Error()}
+		if strings.Contains(strings.Join(tags, ","), "W/") {
+			message += "; a weak tag (W/) stands for no version"
+		}
+		return http.StatusPreconditionFailed, memory.FailureBody{Code: "version", Message: message}
 	case errors.Is(err, memory.ErrKeyReused):
-		return http.StatusUnprocessableEntity, memory.FailureBody{Code: "idempotency-mismatch", Message: "the idempotency key was used for another request"}
+		return http.StatusUnprocessableEntity, memory.FailureBody{
+			Code: "idempotency-mismatch", Message: "the idempotency key was used for another request",
+			Fields: memory.FieldErrorf("Idempotency-Key", "taken", "is that of another request of yours: give this one a key of its own"),
+		}
 	case errors.Is(err, memory.ErrIncomplete):
 		return http.StatusConflict, memory.FailureBody{Code: "incomplete", Message: memory.ErrIncomplete.Error()}
 	case errors.Is(err, memory.ErrConflict):
@@ -112,11 +125,36 @@ func (a *API) failure(r *http.Request, err error) (int, memory.FailureBody) {
 	case errors.Is(err, memory.ErrUnavailable):
 		a.log.Warn("the database does not answer", "path", r.Pattern, "error", redacted(err))
 		return http.StatusServiceUnavailable, memory.FailureBody{Code: "unavailable", Message: memory.ErrUnavailable.Error()}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return http.StatusBadRequest, memory.FailureBody{Code: "malformed", Message: "the body broke off: send it again"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, memory.FailureBody{Code: "unavailable", Message: "it took too long: try again"}
 	}
 	a.log.Error("a request failed", "path", r.Pattern, "error", redacted(err))
 	return errFault.status, memory.FailureBody{Code: errFault.code, Message: errFault.message}
+}
+
+// things are what the ids in paths stand for.
+var things = []struct{ below, name string }{
+	{memory.PathMemories, "memory"},
+	{memory.PathSessions, "session"},
+	{memory.PathTasks, "task"},
+	{memory.PathArtifacts, "artifact"},
+	{memory.PathEvents, "retrieval event"},
+}
+
+// named is the id in the path of a request that found nothing; nil without one.
+func named(r *http.Request) memory.Invalid {
+	id, err := uuid.Parse(r.PathValue(pID.name))
+	if err != nil {
+		return nil
+	}
+	for _, t := range things {
+		if strings.HasPrefix(r.URL.Path, t.below+"/") {
+			return memory.Invalid{memory.NotFound(pID.name, t.name, id, "")}
+		}
+	}
+	return nil
 }
 
 // size is a number of bytes in the largest unit that holds it whole.

@@ -94,7 +94,7 @@ func (a *API) tasks() {
 		func(ctx context.Context, q *request, _ none) (memory.Task, error) { return s.Task(ctx, q.Scope, q.ID) })
 	handle(a, route{method: patch, path: one, id: "change-task", summary: "Change a task; what it was becomes a checkpoint", params: []param{pID, pScope}, condition: mustMatch},
 		func(ctx context.Context, q *request, c memory.ChangeTask) (memory.Task, error) {
-			return s.ChangeTask(ctx, q.Scope, q.ID, q.Version, c)
+			return held(q, func(version int) (memory.Task, error) { return s.ChangeTask(ctx, q.Scope, q.ID, version, c) })
 		})
 	handle(a, route{method: get, path: one + "/checkpoints", id: "list-checkpoints", summary: "The earlier states of a task, oldest first", params: []param{pID, pScope}},
 		func(ctx context.Context, q *request, _ none) (memory.Page[memory.Checkpoint], error) {

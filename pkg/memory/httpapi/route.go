@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -116,7 +117,7 @@ func noBody(w http.ResponseWriter, r *http.Request) error {
 func (a *API) answer(w http.ResponseWriter, r *http.Request, rt route, out any) {
 	if tag := etag(out); tag != "" {
 		w.Header().Set("ETag", tag)
-		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("If-None-Match"), tag) {
+		if r.Method == http.MethodGet && notModified(r, strings.Trim(tag, `"`)) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
@@ -155,28 +156,20 @@ func etag(v any) string {
 	return `"` + strconv.Itoa(version) + `"`
 }
 
-// match reads If-Match: one strong tag, or * for any version.
-func (q *request) match(r *http.Request, c condition) error {
-	tags := r.Header.Values("If-Match")
-	switch {
-	case len(tags) == 0 && c == mustMatch:
-		return errPrecondition
-	case len(tags) == 0, c == unconditional:
-		return nil
+// held carries a change out for the versions that If-Match names, in their
+// order: a version only grows, so one that is named all the while is met.
+func held[T any](q *request, change func(version int) (T, error)) (T, error) {
+	if len(q.Versions) == 0 {
+		return change(0)
 	}
-	tag := strings.TrimSpace(strings.Join(tags, ","))
-	if tag == "*" {
-		return nil
+	var out T
+	var err error
+	for _, v := range q.Versions {
+		if out, err = change(v); !errors.Is(err, memory.ErrVersion) {
+			break
+		}
 	}
-	if !strings.HasPrefix(strings.TrimPrefix(tag, "W/"), `"`) {
-		return memory.FieldErrorf("If-Match", "malformed", `is no entity tag: send the ETag as it was read, with its quotes ("1"), or *`)
-	}
-	n, err := strconv.Atoi(strings.Trim(tag, `"`))
-	if err != nil || n < 1 || len(tag) < 3 || tag[0] != '"' || tag[len(tag)-1] != '"' {
-		return errCondition // no version of ours
-	}
-	q.Version = n
-	return nil
+	return out, err
 }
 
 // maxKey bounds an idempotency key.
@@ -212,12 +205,13 @@ func (q *request) idempotency(r *http.Request, keyed bool, body []byte) error {
 
 // request is what was asked beside the body.
 type request struct {
-	ID      uuid.UUID
-	Scope   memory.Scope
-	Limit   int
-	After   *memory.Position
-	Version int // of If-Match; 0 is any
-	Key     *memory.Idempotency
+	ID    uuid.UUID
+	Scope memory.Scope
+	Limit int
+	After *memory.Position
+	// Versions are those of If-Match, in their order; none is any.
+	Versions []int
+	Key      *memory.Idempotency
 	// Text has the further parameters that were given, IDs those that are ids.
 	Text map[string]string
 	IDs  map[string]uuid.UUID

@@ -140,23 +140,23 @@ func (a *API) living() {
 		})
 	handle(a, route{method: remove, path: one, id: "delete-memory", summary: "Delete a memory with its vectors and index entries", params: []param{pID, pScope}, condition: mustMatch},
 		func(ctx context.Context, q *request, _ none) (none, error) {
-			return none{}, s.Delete(ctx, q.Scope, q.ID, q.Version)
+			return held(q, func(version int) (none, error) { return none{}, s.Delete(ctx, q.Scope, q.ID, version) })
 		})
 	handle(a, route{method: post, path: one + "/verify", id: "verify", summary: "Record that a reviewer found a memory true", params: []param{pID, pScope}, condition: mayMatch},
 		func(ctx context.Context, q *request, _ none) (memory.Memory, error) {
-			return s.Verify(ctx, q.Scope, q.ID, q.Version)
+			return held(q, func(version int) (memory.Memory, error) { return s.Verify(ctx, q.Scope, q.ID, version) })
 		})
 	handle(a, route{method: post, path: one + "/reject", id: "reject", summary: "Take a memory out of all normal retrievals", params: []param{pID, pScope}, condition: mayMatch},
 		func(ctx context.Context, q *request, r memory.Reject) (memory.Memory, error) {
-			return s.Reject(ctx, q.Scope, q.ID, q.Version, r)
+			return held(q, func(version int) (memory.Memory, error) { return s.Reject(ctx, q.Scope, q.ID, version, r) })
 		})
 	handle(a, route{method: post, path: one + "/promote", id: "promote", summary: "Make a memory one of the next class", params: []param{pID, pScope}, condition: mayMatch},
 		func(ctx context.Context, q *request, p memory.Promote) (memory.Memory, error) {
-			return s.Promote(ctx, q.Scope, q.ID, q.Version, p.MemoryType)
+			return held(q, func(version int) (memory.Memory, error) { return s.Promote(ctx, q.Scope, q.ID, version, p.MemoryType) })
 		})
 	handle(a, route{method: post, path: one + "/supersede", id: "supersede", summary: "Store a memory in the place of another", params: []param{pID, pScope}, condition: mayMatch},
 		func(ctx context.Context, q *request, d memory.Draft) (memory.Superseding, error) {
-			return s.Supersede(ctx, q.Scope, q.ID, q.Version, d)
+			return held(q, func(version int) (memory.Superseding, error) { return s.Supersede(ctx, q.Scope, q.ID, version, d) })
 		})
 	handle(a, route{method: post, path: memory.PathExpire, id: "expire", summary: "Expire what has outlived its TTL"},
 		func(ctx context.Context, _ *request, e memory.Expire) (memory.Expiry, error) { return s.Expire(ctx, e) })

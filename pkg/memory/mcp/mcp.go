@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,18 +85,37 @@ func (m *model) serve(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	err = m.server(c, env).Run(ctx, &sdk.IOTransport{Reader: io.NopCloser(env.Stdin), Writer: discard{env.Stdout}})
-	if errors.Is(err, io.EOF) || errors.Is(ctx.Err(), context.Canceled) {
+	out := &answers{Writer: env.Stdout}
+	err = m.server(c, env).Run(ctx, &sdk.IOTransport{Reader: io.NopCloser(env.Stdin), Writer: out})
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.Is(ctx.Err(), context.Canceled):
 		return nil
+	case ctx.Err() != nil:
+		return err
 	}
-	return err
+	if failed := out.failed.Load(); failed != nil {
+		return *failed // which the runner judges
+	}
+	return exitcode.Errorf(exitcode.Usage, "read a message from stdin: %w: write one JSON-RPC message a line, as an agent's host does", err)
 }
 
-// discard is a writer whose end is nobody's concern.
-type discard struct{ io.Writer }
+// answers is stdout, which remembers why it could not be written.
+type answers struct {
+	io.Writer
+	failed atomic.Pointer[error]
+}
+
+// Write writes.
+func (a *answers) Write(p []byte) (int, error) {
+	n, err := a.Writer.Write(p)
+	if err != nil {
+		a.failed.Store(&err)
+	}
+	return n, err
+}
 
 // Close does nothing: stdout is the runner's.
-func (discard) Close() error { return nil }
+func (*answers) Close() error { return nil }
 
 func (m *model) connect(env *cli.Env) (*client.Client, error) {
 	if m.URL != "" {

@@ -114,6 +114,8 @@ type Stats struct {
 	// Oldest is how long the oldest row that is not dead has been there; 0 is
 	// that there is none.
 	Oldest time.Duration
+	// Registered is when the model came.
+	Registered time.Time
 }
 
 // Dead is a row that was given up.

@@ -147,6 +147,54 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// TestImportOfImpossibleValues holds that what no column can hold is refused
+// with its line and field, before the database would with an error of its own.
+func TestImportOfImpossibleValues(t *testing.T) {
+	from := newService(t)
+	fill(t, from)
+	lines := strings.SplitAfter(export(t, from), "\n")
+	to := serviceOn(t, postgres.New(t))
+	year := time.Now().UTC().Format(`"created_at":"2006`)
+	number := func(kind string) int {
+		for i, l := range lines {
+			if strings.HasPrefix(l, `{"kind":"`+kind+`"`) {
+				return i + 1
+			}
+		}
+		t.Fatalf("the export has no %s", kind)
+		return 0
+	}
+	for name, tc := range map[string]struct{ kind, old, new, want string }{
+		"memory's version":   {"memory", `"version":1,`, `"version":3000000000,`, "version out-of-range"},
+		"task's version":     {"task", `"version":2,`, `"version":3000000000,`, "version out-of-range"},
+		"checkpoint 0":       {"task", `"sequence":1,`, `"sequence":0,`, "checkpoints[0].sequence out-of-range"},
+		"a large checkpoint": {"task", `"sequence":1,`, `"sequence":3000000000,`, "checkpoints[0].sequence out-of-range"},
+		"a checkpoint again": {"task", `"checkpoints":[`, `"checkpoints":[{"sequence":1,"status":"queued","state":{},"created_at":"2026-05-28T00:00:00Z"},`, "checkpoints[1].sequence malformed"},
+		"checkpoint's state": {"task", `"status":"queued","state":{"step":1}`, `"status":"lost","state":{"step":1}`, "checkpoints[0].status not-one-of"},
+		"task's year":        {"task", year, `"created_at":"0000`, "created_at out-of-range"},
+		"session's year":     {"session", year, `"created_at":"0000`, "created_at out-of-range"},
+		"artifact's size":    {"artifact", `"size_bytes":`, `"size_bytes":-`, "size_bytes mismatch"},
+		"another size":       {"artifact", `"size_bytes":`, `"size_bytes":1`, "size_bytes mismatch"},
+	} {
+		n := number(tc.kind)
+		if tc.kind == "artifact" { // the first may be empty, and 0 is -0
+			for !strings.Contains(lines[n-1], "disk.log") {
+				n++
+			}
+		}
+		bad := strings.Replace(lines[n-1], tc.old, tc.new, 1)
+		if bad == lines[n-1] {
+			t.Errorf("%s: the line has no %s: %s", name, tc.old, bad)
+		}
+		text := strings.Join(lines[:n-1], "") + bad + strings.Join(lines[n:], "")
+		_, err := to.Import(t.Context(), strings.NewReader(text))
+		var invalid memory.Invalid
+		if !errors.As(err, &invalid) || invalid[0].Field+" "+invalid[0].Reason != fmt.Sprintf("line[%d].%s", n, tc.want) {
+			t.Errorf("%s: %v, want line[%d].%s", name, err, n, tc.want)
+		}
+	}
+}
+
 // TestImportContent holds that the content of an artifact has its digest.
 func TestImportContent(t *testing.T) {
 	from := newService(t)

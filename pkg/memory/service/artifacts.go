@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/google/uuid"
@@ -73,6 +75,16 @@ func (s *Service) Content(ctx context.Context, scope memory.Scope, id uuid.UUID)
 	if err != nil {
 		return a, nil, err
 	}
-	r, err := s.contents.Open(a.SHA256)
+	r, err := s.contentOf(a)
 	return a, r, err
+}
+
+// contentOf opens the content of an artifact, which is to be there when the
+// artifact is.
+func (s *Service) contentOf(a memory.Artifact) (io.ReadCloser, error) {
+	r, err := s.contents.Open(a.SHA256)
+	if errors.Is(err, memory.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", memory.ErrDamaged, err)
+	}
+	return r, err
 }

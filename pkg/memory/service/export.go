@@ -155,7 +155,7 @@ func (e *exporter) artifacts() error {
 
 // content writes what is in an artifact.
 func (e *exporter) content(a memory.Artifact) error {
-	r, err := e.contents.Open(a.SHA256)
+	r, err := e.contentOf(a)
 	if err != nil {
 		return err
 	}

@@ -210,7 +210,7 @@ func (i *importer) flush() error {
 }
 
 func (i *importer) session(v memory.Session) error {
-	if err := errors.Join(i.same(v.Scope), memory.NewSession{Scope: v.Scope, Title: v.Title, Metadata: v.Metadata}.Check()); err != nil {
+	if err := errors.Join(i.same(v.Scope), memory.NewSession{Scope: v.Scope, Title: v.Title, Metadata: v.Metadata}.Check(), year("created_at", &v.CreatedAt), year("ended_at", v.EndedAt)); err != nil {
 		return err
 	}
 	var c cleaner
@@ -220,18 +220,21 @@ func (i *importer) session(v memory.Session) error {
 }
 
 func (i *importer) task(v memory.Task, checkpoints []memory.Checkpoint) error {
-	if err := errors.Join(i.same(v.Scope), memory.NewTask{Scope: v.Scope, Title: v.Title, Status: v.Status, State: v.State}.Check()); err != nil {
+	if err := errors.Join(i.same(v.Scope), memory.NewTask{Scope: v.Scope, Title: v.Title, Status: v.Status, State: v.State}.Check(),
+		count("version", v.Version), year("created_at", &v.CreatedAt), year("updated_at", &v.UpdatedAt)); err != nil {
 		return err
-	}
-	if v.Version < 1 {
-		return memory.FieldErrorf("version", "out-of-range", "is less than 1")
 	}
 	var c cleaner
 	v.Title, v.State = clip(c.text("title", v.Title)), c.object("state", v.State)
+	was := 0
 	for n, at := range checkpoints {
-		if err := (memory.ChangeTask{Status: at.Status, State: at.State}).Check(); err != nil {
-			return err
+		if err := errors.Join((memory.ChangeTask{Status: at.Status, State: at.State}).Check(), count("sequence", at.Sequence), year("created_at", &at.CreatedAt)); err != nil {
+			return below(fmt.Sprintf("checkpoints[%d].", n), err)
 		}
+		if at.Sequence <= was {
+			return memory.FieldErrorf(fmt.Sprintf("checkpoints[%d].sequence", n), "malformed", "does not follow the one before it")
+		}
+		was = at.Sequence
 		checkpoints[n].State = c.object("checkpoints", at.State)
 	}
 	i.part.Tasks = append(i.part.Tasks, store.ArchivedTask{Task: v, Checkpoints: checkpoints})
@@ -239,15 +242,15 @@ func (i *importer) task(v memory.Task, checkpoints []memory.Checkpoint) error {
 }
 
 func (i *importer) artifact(v memory.Artifact) error {
-	if err := errors.Join(i.same(v.Scope), v.Check()); err != nil {
+	if err := errors.Join(i.same(v.Scope), v.Check(), year("created_at", &v.CreatedAt)); err != nil {
 		return err
 	}
-	content, err := i.contents.Open(v.SHA256)
+	size, err := i.sizeOf(v.SHA256)
 	if err != nil {
 		return memory.FieldErrorf("sha256", "mismatch", "names a content that did not come before")
 	}
-	if err := content.Close(); err != nil {
-		return err
+	if size != v.SizeBytes {
+		return memory.FieldErrorf("size_bytes", "mismatch", "is not the size of the content that came before, which has %d bytes", size)
 	}
 	var c cleaner
 	v.Name, v.Provenance, v.StorageURI = clip(c.text("name", v.Name)), c.object("provenance", v.Provenance), storageURI(v.SHA256)
@@ -277,41 +280,6 @@ func (i *importer) memory(v memory.Memory) error {
 	}
 	i.part.Memories = append(i.part.Memories, v)
 	return i.hold()
-}
-
-// checkArchived checks what an export has and a draft has not.
-func checkArchived(v memory.Memory) error {
-	list := memory.MemoryList{Scope: v.Scope, Status: v.Status, Limit: 1}
-	var c cleaner
-	c.label("status_reason", v.StatusReason)
-	switch {
-	case v.Version < 1:
-		return memory.FieldErrorf("version", "out-of-range", "is less than 1")
-	case v.Ordinal < 0 || (v.Ordinal == 0) != (v.SessionID == nil && v.TaskID == nil):
-		return memory.FieldErrorf("ordinal", "out-of-range", "is no place in the session or task, or there is none")
-	case len([]rune(v.StatusReason)) > memory.MaxLabel:
-		return memory.FieldErrorf("status_reason", "too-long", "is longer than %d characters", memory.MaxLabel)
-	case v.Status == "":
-		return memory.FieldErrorf("status", "required", "is missing")
-	}
-	for _, r := range v.Redactions {
-		if len(r.Rule) > memory.MaxSensitivity || len(r.Field) > memory.MaxName || r.Offset < 0 || r.Length < 0 {
-			return memory.FieldErrorf("redactions", "malformed", "has one that none of ours can be")
-		}
-	}
-	for _, at := range []struct {
-		field string
-		bad   bool
-	}{
-		{"created_at", v.CreatedAt.Before(memory.Earliest) || v.CreatedAt.After(memory.Latest)},
-		{"updated_at", v.UpdatedAt.Before(memory.Earliest) || v.UpdatedAt.After(memory.Latest)},
-		{"ttl", v.TTL != nil && (v.TTL.Before(memory.Earliest) || v.TTL.After(memory.Latest))},
-	} {
-		if at.bad {
-			return memory.FieldErrorf(at.field, "out-of-range", "is not a year from 1 to 9999")
-		}
-	}
-	return errors.Join(list.Check(), c.err())
 }
 
 func (i *importer) provenance(v memory.Provenance) error {

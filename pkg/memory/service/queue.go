@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -33,6 +34,7 @@ func modelOf(st outbox.Stats) memory.Model {
 	return memory.Model{
 		Name: m.Name, Provider: m.Provider, Dimensions: m.Dimensions, QueryPrefix: m.QueryPrefix, DocumentPrefix: m.DocumentPrefix,
 		Weight: m.Weight, State: memory.ModelState(m.State), Embedded: st.Embedded, Missing: st.Missing,
+		CreatedAt: st.Registered.UTC(),
 	}
 }
 
@@ -154,7 +156,11 @@ func (s *Service) NewModel(ctx context.Context, n memory.NewModel) (memory.Model
 // ActivateModel makes it the one that retrieval uses. One that lacks vectors is
 // [memory.ErrIncomplete], unless early is true.
 func (s *Service) ActivateModel(ctx context.Context, name string, early bool) (memory.Model, error) {
-	if err := worker.Switch(ctx, s.store, name, early); err != nil {
+	err := worker.Switch(ctx, s.store, name, early)
+	if errors.Is(err, memory.ErrNotFound) {
+		err = &memory.ReferenceError{Err: err, Fields: memory.FieldErrorf("name", "not-found", "is that of no model here: GET %s lists them", memory.PathModels)}
+	}
+	if err != nil {
 		return memory.Model{}, err
 	}
 	return s.registered(ctx, name)

@@ -126,6 +126,7 @@ func (s *Service) StoreBatch(ctx context.Context, b memory.StoreBatch, key *memo
 		case d.Scope != b.Memories[0].Scope:
 			wrong = append(wrong, memory.FieldError{Field: fmt.Sprintf("memories[%d].scope", i), Reason: "not-one-of", Message: "is another scope than that of the first: a batch is of one scope"})
 		}
+		e.Path = fmt.Sprintf("memories[%d].", i)
 		entries[i] = e
 		if len(wrong) >= maxReported {
 			break

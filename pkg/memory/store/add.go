@@ -21,6 +21,8 @@ type Entry struct {
 	memory.Draft
 	Flags      []string
 	Redactions []memory.Redaction
+	// Path is what errors write before its fields, such as "memories[3].".
+	Path string
 }
 
 // record is an entry as AddMemories.sql takes it.
@@ -48,6 +50,7 @@ type record struct {
 	Bands            []int32            `json:"bands"`
 
 	hash [sha256.Size]byte
+	path string
 }
 
 func newRecord(n int, e Entry) (record, error) {
@@ -67,7 +70,7 @@ func newRecord(n int, e Entry) (record, error) {
 		Importance: e.Importance, Confidence: e.Confidence, Sensitivity: e.Sensitivity,
 		ValidationStatus: e.ValidationStatus, TTL: micro(e.TTL), Flags: e.Flags, Redactions: e.Redactions,
 		Provenance: e.Provenance, Metadata: e.Metadata, ArtifactRefs: e.ArtifactRefs,
-		Bands: bands(e.Speaker + " " + e.Summary), hash: hash,
+		Bands: bands(e.Speaker + " " + e.Summary), hash: hash, path: e.Path,
 	}
 	if r.Sensitivity == "" {
 		r.Sensitivity = memory.DefaultSensitivity
@@ -97,8 +100,10 @@ func newRecord(n int, e Entry) (record, error) {
 // with a near duplicate; it is named.
 //
 // A session that an entry names is made where there is none; a task or an
-// artifact must be there, else the error is [memory.ErrNotFound]. An id that is
-// taken by other content is [memory.ErrConflict].
+// artifact must be there, else the error is [memory.ErrNotFound], also of an
+// entry that is there already: what that one does not refer to of the entry's
+// artifacts is named in the answer. An id that is taken by other content is
+// [memory.ErrConflict]. Both are a [memory.ReferenceError].
 //
 // With a key, a call that was made before gets its answer again; see [Key].
 func (s *Store) Add(ctx context.Context, scope memory.Scope, entries []Entry, key *Key) ([]memory.Stored, error) {
@@ -168,6 +173,13 @@ type adding struct {
 }
 
 func (a *adding) run(ctx context.Context) error {
+	var refs []reference
+	for _, r := range a.records {
+		refs = append(refs, r.references()...)
+	}
+	if err := present(ctx, a.tx, a.scope, refs); err != nil {
+		return err
+	}
 	if err := a.contexts(ctx); err != nil {
 		return err
 	}
@@ -198,6 +210,9 @@ func (a *adding) run(ctx context.Context) error {
 	}
 	for n, first := range repeated {
 		a.answers[n].ID, a.answers[n].Version, a.answers[n].Existing = a.answers[first].ID, a.answers[first].Version, true
+	}
+	if err := a.unlinked(ctx); err != nil {
+		return err
 	}
 	return a.similar(ctx)
 }
@@ -314,10 +329,15 @@ func (a *adding) write(ctx context.Context, records []record) error {
 	if late, err = a.known(ctx, late); err != nil {
 		return err
 	}
-	if len(late) > 0 {
-		return fmt.Errorf("the id %s is taken by another memory: %w", late[0].ID, memory.ErrConflict)
+	if len(late) == 0 {
+		return nil
 	}
-	return nil
+	refused := &memory.ReferenceError{Err: memory.ErrConflict}
+	for _, r := range late[:min(len(late), maxMissing)] {
+		remedy := fmt.Sprintf("leave it out to get a new one, or POST %s/%s/supersede puts this one in its place", memory.PathMemories, r.ID)
+		refused.Fields = append(refused.Fields, memory.Taken(r.path+"id", "memory", r.ID, remedy))
+	}
+	return refused
 }
 
 // similar looks for near duplicates of what was written.

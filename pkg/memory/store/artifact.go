@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -54,7 +55,7 @@ func (s *Store) ArtifactByDigest(ctx context.Context, scope memory.Scope, sha256
 
 // Artifacts lists a page of a scope's artifacts, the oldest first.
 func (s *Store) Artifacts(ctx context.Context, scope memory.Scope, after Position, limit int) ([]memory.Artifact, error) {
-	found, err := readAll(ctx, s, scope, scanArtifact, "ListArtifacts", zero(after.CreatedAt), after.ID, limit)
+	found, err := readAll(ctx, s, scope, scanArtifact, "ListArtifacts", after.instant(pgtype.NegativeInfinity), after.ID, limit)
 	return found, failed(err, "list the artifacts of %s", scope)
 }
 

@@ -32,6 +32,15 @@ const (
 	wideBudget  = 4000
 )
 
+// A part of a large scope with at most partMost memories is searched whole.
+// Where the filters leave so little of a scope that its index of vectors finds
+// fewer than were asked for, measuredMost memories are measured one by one, at
+// some 10 us each, and in a larger scope what the index has found is all.
+const (
+	partMost     = 20_000
+	measuredMost = 100_000
+)
+
 // Question asks for the memories of one scope that might answer.
 type Question struct {
 	Scope memory.Scope
@@ -92,18 +101,22 @@ func (s *Store) candidates(ctx context.Context, q Question) (Candidates, error) 
 			return Candidates{}, err
 		}
 	}
-	sr := search{
-		scope: scope, question: q, model: model, indexed: indexed,
-		wide: n > s.options.Narrow && !q.Rejected, whole: n <= wholeMost,
+	sr := search{scope: scope, question: q, model: model, indexed: indexed, whole: n <= wholeMost}
+	if n > s.options.Narrow {
+		if sr.part, err = s.partFor(ctx, scope, q); err != nil {
+			return Candidates{}, err
+		}
+		sr.large, sr.wide = true, sr.part == wholeScope
+		sr.indexed = indexed && sr.wide
 	}
-	if sr.whole && !sr.wide && !q.Rejected && s.mirror.most > 0 {
+	if sr.whole && !sr.large && !q.Rejected && s.mirror.most > 0 {
 		found, err := sr.mirrored(ctx, s)
 		if !errors.Is(err, errMoved) && !errors.Is(err, errCrowded) {
 			return found, err
 		}
 	}
 	found, err := sr.run(ctx, s)
-	if err == nil && indexed && sr.nearest < nearestMost {
+	if err == nil && sr.indexed && sr.nearest < nearestMost && n <= measuredMost {
 		// The index gave up early: the whole scope is looked at.
 		sr.indexed = false
 		found, err = sr.run(ctx, s)
@@ -116,9 +129,11 @@ type search struct {
 	scope    int32
 	question Question
 	model    int32
-	// wide goes by the index of words, indexed by that of vectors; whole leaves
-	// nothing out.
-	wide, indexed, whole bool
+	// large has statistics; wide goes by the index of words, indexed by that of
+	// vectors; whole leaves nothing out.
+	large, wide, indexed, whole bool
+	// part is what of a large scope is searched, as a narrow one is.
+	part portion
 	// nearest is how many the vectors found.
 	nearest int
 }
@@ -148,17 +163,19 @@ func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
 	enter(&b, r.scope)
 	args := append(r.filters(), r.question.Text)
 	byWords := func(name string, more ...any) {
-		b.Queue(queryOf(name, r.model), append(args, more...)...).Query(scanAll(&lexical, scanCandidate))
+		b.Queue(queryOfPart(name, r.model, r.part), append(args, more...)...).Query(scanAll(&lexical, scanCandidate))
 	}
-	if r.wide {
+	switch {
+	case r.wide:
 		byWords("LexicalWide", lexicalMost, wideBudget)
+	case r.whole && !r.large:
+		byWords("LexicalWhole")
+	default:
+		byWords("LexicalNarrow", lexicalMost)
+	}
+	if r.large {
 		b.Queue(query("CountWide"), r.scope, r.question.Text).Query(out.count)
 	} else {
-		if r.whole {
-			byWords("LexicalWhole")
-		} else {
-			byWords("LexicalNarrow", lexicalMost)
-		}
 		b.Queue(query("CountNarrow"), r.scope, r.question.Text).Query(out.count)
 		b.Queue(query("SessionLengths"), r.scope).Query(out.sessions)
 	}
@@ -168,7 +185,7 @@ func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
 		b.Queue(query("IndexSearch"))
 		b.Queue(queryOf("NearestIndexed", r.model), append(r.filters(), nearestMost)...).Query(scanAll(&nearest, scanCandidate))
 	default:
-		b.Queue(queryOf("NearestExact", r.model), append(r.filters(), nearestMost)...).Query(scanAll(&nearest, scanCandidate))
+		b.Queue(queryOfPart("NearestExact", r.model, r.part), append(r.filters(), nearestMost)...).Query(scanAll(&nearest, scanCandidate))
 	}
 	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return Candidates{}, err
@@ -220,6 +237,24 @@ func (c *Candidates) sessions(rows pgx.Rows) error {
 		return nil
 	})
 	return err
+}
+
+// partFor is the part of a large scope that the filters of a question leave, if
+// an index leads to it and it is small.
+func (s *Store) partFor(ctx context.Context, scope int32, q Question) (portion, error) {
+	switch {
+	case q.Rejected:
+		return rejectedPart, nil
+	case q.Filters.SessionID != nil:
+		return sessionPart, nil
+	case !q.Filters.RequireVerified:
+		return wholeScope, nil
+	}
+	var n int64
+	if err := s.read(ctx, scope, "CountVerified", scanOne(&n), scope, partMost+1); err != nil || n > partMost {
+		return wholeScope, err
+	}
+	return verifiedPart, nil
 }
 
 // size is how many memories a scope had, and when that was counted.

@@ -201,6 +201,22 @@ func TestNarrowIsWide(t *testing.T) {
 	wide := db.Open(t, store.Options{Narrow: 1})
 	question := corpus(t, narrow, scope, 1500, 7)
 	corpus(t, narrow, "project:other", 200, 8)
+	// Every seventh is verified, every eleventh rejected.
+	some, err := narrow.List(ctx, scope, store.List{Limit: 1500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range some {
+		switch {
+		case i%7 == 0:
+			_, err = narrow.Verify(ctx, scope, some[i].ID, 0)
+		case i%11 == 0:
+			_, err = narrow.Reject(ctx, scope, some[i].ID, 0, memory.StaleFact)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	model := embed(t, narrow, "m", 16)
 	if _, err := narrow.Backfill(ctx, model, 1<<20); err != nil {
 		t.Fatal(err)
@@ -224,10 +240,14 @@ func TestNarrowIsWide(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	for range 20 {
 		text := fmt.Sprintf("w%dq w%dq w%dq", 100+r.IntN(300), 100+r.IntN(300), 400+r.IntN(3000))
+		with := func(q *store.Question) { q.Vector, q.Model = vector(text, 16), model }
 		for name, q := range map[string]store.Question{
 			"words":    ask(text),
-			"vector":   ask(text, func(q *store.Question) { q.Vector, q.Model = vector(text, 16), model }),
+			"vector":   ask(text, with),
 			"filtered": ask(text, func(q *store.Question) { q.Filters.AllowedSensitivity = []string{"private"} }),
+			"session":  ask(text, with, func(q *store.Question) { q.Filters.SessionID = some[r.IntN(len(some))].SessionID }),
+			"verified": ask(text, with, func(q *store.Question) { q.Filters.RequireVerified = true }),
+			"rejected": ask(text, with, func(q *store.Question) { q.Rejected = true }),
 		} {
 			if diff := cmp.Diff(ids(narrow, q), ids(wide, q)); diff != "" {
 				t.Errorf("%s, %s: %s", text, name, diff)

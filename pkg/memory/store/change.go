@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -20,7 +21,8 @@ type place struct {
 	ordinal int64
 }
 
-// Verify notes that a reviewer found the memory true.
+// Verify notes that a reviewer found the memory true. One that was rejected, and
+// whose content was stored again since, is [memory.ErrConflict].
 //
 // Here and below, version is the one that the change is meant for: another one
 // is [memory.ErrVersion], and 0 takes any. A memory whose state forbids the
@@ -124,6 +126,15 @@ func (s *Store) change(ctx context.Context, scope memory.Scope, name string, id 
 			if _, err := tx.Exec(ctx, query("LockContexts"), number, []uuid.UUID{*context}); err != nil {
 				return err
 			}
+		}
+		switch name {
+		case "VerifyMemory":
+			err = distinct(ctx, tx, number, id, "")
+		case "PromoteMemory":
+			err = distinct(ctx, tx, number, id, fmt.Sprint(args...))
+		}
+		if err != nil {
+			return err
 		}
 		if err := changeOne(ctx, tx, number, name, id, version, args...); err != nil {
 			return err

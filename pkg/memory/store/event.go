@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -80,7 +81,7 @@ func (s *Store) Hits(ctx context.Context, scope memory.Scope, event uuid.UUID) (
 // Events lists a page of a scope's retrieval events, the newest first; the page
 // continues before a position.
 func (s *Store) Events(ctx context.Context, scope memory.Scope, before Position, limit int) ([]memory.RetrievalEvent, error) {
-	found, err := readAll(ctx, s, scope, scanEvent, "ListEvents", zero(before.CreatedAt), before.ID, limit)
+	found, err := readAll(ctx, s, scope, scanEvent, "ListEvents", before.instant(pgtype.Infinity), before.ID, limit)
 	return found, failed(err, "list the retrieval events of %s", scope)
 }
 
@@ -88,7 +89,7 @@ func (s *Store) Events(ctx context.Context, scope memory.Scope, before Position,
 func (s *Store) AllEvents(ctx context.Context, before Position, limit int) ([]memory.RetrievalEvent, error) {
 	found := []memory.RetrievalEvent{}
 	err := s.across(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, query("ListAllEvents"), zero(before.CreatedAt), before.ID, limit)
+		rows, err := tx.Query(ctx, query("ListAllEvents"), before.instant(pgtype.Infinity), before.ID, limit)
 		if err != nil {
 			return err
 		}

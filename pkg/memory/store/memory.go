@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -36,7 +37,7 @@ func utc(t *time.Time) *time.Time {
 
 // Memory reads one memory of the scope, whatever its status.
 func (s *Store) Memory(ctx context.Context, scope memory.Scope, id uuid.UUID) (memory.Memory, error) {
-	found, err := s.memories(ctx, scope, "Memory", id)
+	found, err := s.memories(ctx, scope, "Memory", wholeScope, id)
 	if err == nil && len(found) == 0 {
 		err = memory.ErrNotFound
 	}
@@ -49,7 +50,7 @@ func (s *Store) Memory(ctx context.Context, scope memory.Scope, id uuid.UUID) (m
 // Memories reads those of the named memories that the scope has, in the order
 // of ids.
 func (s *Store) Memories(ctx context.Context, scope memory.Scope, ids []uuid.UUID) ([]memory.Memory, error) {
-	found, err := s.memories(ctx, scope, "Memories", ids)
+	found, err := s.memories(ctx, scope, "Memories", wholeScope, ids)
 	if err != nil {
 		return nil, failed(err, "read %d memories of %s", len(ids), scope)
 	}
@@ -66,13 +67,16 @@ func (s *Store) Memories(ctx context.Context, scope memory.Scope, ids []uuid.UUI
 	return ordered, nil
 }
 
-func (s *Store) memories(ctx context.Context, scope memory.Scope, name string, args ...any) ([]memory.Memory, error) {
+func (s *Store) memories(ctx context.Context, scope memory.Scope, name string, of portion, args ...any) ([]memory.Memory, error) {
 	all := []memory.Memory{}
 	id, err := s.scopeID(ctx, scope)
 	if err != nil || id == 0 {
 		return all, err
 	}
-	err = s.read(ctx, id, name, scanAll(&all, scanMemory), append([]any{id}, args...)...)
+	var b pgx.Batch
+	enter(&b, id)
+	b.Queue(queryOfPart(name, 0, of), append([]any{id}, args...)...).Query(scanAll(&all, scanMemory))
+	err = s.pool.SendBatch(ctx, &b).Close()
 	return all, err
 }
 
@@ -81,6 +85,15 @@ func (s *Store) memories(ctx context.Context, scope memory.Scope, name string, a
 type Position struct {
 	CreatedAt time.Time
 	ID        uuid.UUID
+}
+
+// instant is the position's, or where it is the beginning, what is before or
+// after all. Behind row security only a bare parameter bounds an index.
+func (p Position) instant(beginning pgtype.InfinityModifier) pgtype.Timestamptz {
+	if p.CreatedAt.IsZero() {
+		return pgtype.Timestamptz{InfinityModifier: beginning, Valid: true}
+	}
+	return pgtype.Timestamptz{Time: p.CreatedAt, Valid: true}
 }
 
 // List says which memories of a scope are wanted; what is empty excludes none.
@@ -98,8 +111,15 @@ type List struct {
 
 // List lists a page of a scope's memories, the oldest first.
 func (s *Store) List(ctx context.Context, scope memory.Scope, list List) ([]memory.Memory, error) {
-	found, err := s.memories(ctx, scope, "ListMemories", list.Types, list.Validations, list.Statuses, list.Sensitivity,
-		list.SessionID, list.TaskID, zero(list.After.CreatedAt), list.After.ID, list.Limit)
+	name, of := "ListMemories", wholeScope
+	switch {
+	case list.SessionID != nil:
+		name, of = "ListGroup", sessionPart
+	case list.TaskID != nil:
+		name, of = "ListGroup", taskPart
+	}
+	found, err := s.memories(ctx, scope, name, of, list.Types, list.Validations, list.Statuses, list.Sensitivity,
+		list.SessionID, list.TaskID, list.After.instant(pgtype.NegativeInfinity), list.After.ID, list.Limit)
 	return found, failed(err, "list the memories of %s", scope)
 }
 

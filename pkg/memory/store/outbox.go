@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -180,7 +179,7 @@ func (s *Store) QueueStats(ctx context.Context) ([]outbox.Stats, error) {
 		for _, m := range models {
 			st := outbox.Stats{Model: m}
 			var oldest float64
-			err := tx.QueryRow(ctx, queryOf("QueueStats", m.ID), m.ID).Scan(&st.Waiting, &st.Claimed, &st.Dead, &oldest, &st.Embedded, &st.Missing)
+			err := tx.QueryRow(ctx, queryOf("QueueStats", m.ID), m.ID).Scan(&st.Waiting, &st.Claimed, &st.Dead, &oldest, &st.Registered, &st.Embedded, &st.Missing)
 			if err != nil {
 				return err
 			}
@@ -257,7 +256,8 @@ func (s *Store) EnsureModel(ctx context.Context, model outbox.Model) (outbox.Mod
 			return err
 		}
 		if found.Dimensions != model.Dimensions || found.DocumentPrefix != model.DocumentPrefix || found.QueryPrefix != model.QueryPrefix || found.Provider != model.Provider {
-			return fmt.Errorf("a model of this name has %d dimensions, provider %s and other prefixes perhaps; register this one under another name: %w", found.Dimensions, found.Provider, memory.ErrConflict)
+			return &memory.ReferenceError{Err: memory.ErrConflict, Fields: memory.FieldErrorf("name", "taken",
+				"is that of another model, which has %d dimensions, the provider %s and its own prefixes: give this one another name", found.Dimensions, found.Provider)}
 		}
 		model = found
 		return nil

@@ -132,6 +132,10 @@ func TestOutbox(t *testing.T) {
 	}
 	want := outbox.Stats{Model: stats(t, s).Model, Waiting: 1, Claimed: 1, Dead: 1, Embedded: 1}
 	got := stats(t, s)
+	if since := time.Since(got.Registered); since <= 0 || since > time.Hour {
+		t.Errorf("the model came %v ago", since)
+	}
+	got.Registered = time.Time{}
 	if got.Oldest <= 0 {
 		t.Error("nothing has an age")
 	}

@@ -123,16 +123,32 @@ func TestLargeScopesAreNotRead(t *testing.T) {
 	db := postgres.New(t)
 	const large = 3000
 	options := store.Options{Narrow: 300}
+	session := uuid.New()
 	var model int32
 	var some []uuid.UUID
+	var task memory.Task
 	rowsRead(t, db, options, func(s *store.Store) {
 		corpus(t, s, scope, large, 3)
+		var err error
+		if task, err = s.AddTask(t.Context(), scope, memory.Task{ID: uuid.New(), Status: memory.TaskQueued}); err != nil {
+			t.Fatal(err)
+		}
 		corpus(t, s, "project:as-large", large, 5)
 		for i := range 400 {
 			corpus(t, s, memory.Scope(fmt.Sprintf("project:small-%d", i)), 1, 4)
 		}
-		for _, stored := range add(t, s, entry("a zebra at the lake"), entry("a zebra in the wood"), entry("a zebra on a hill")) {
+		for i, stored := range add(t, s, entry("a zebra at the lake", in(session)), entry("a zebra in the wood", in(session)), entry("a zebra on a hill"),
+			entry("no zebra, a horse"), entry("a zebra painted on a wall", func(e *store.Entry) { e.TaskID = &task.ID })) {
+			if i == 3 {
+				if _, err := s.Reject(t.Context(), scope, stored.ID, 0, memory.StaleFact); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
 			some = append(some, stored.ID)
+		}
+		if _, err := s.Verify(t.Context(), scope, some[0], 0); err != nil {
+			t.Fatal(err)
 		}
 		model = embed(t, s, "m", 16)
 		if _, err := s.Backfill(t.Context(), model, 1<<20); err != nil {
@@ -144,24 +160,38 @@ func TestLargeScopesAreNotRead(t *testing.T) {
 		}
 	}, "memories")
 	run(t, db, "ANALYZE")
-	candidates := func(question string, want int, edit ...func(*store.Question)) func(*store.Store, int) error {
+	candidates := func(question string, wide bool, want int, edit ...func(*store.Question)) func(*store.Store, int) error {
 		return func(s *store.Store, _ int) error {
 			c, err := s.Candidates(t.Context(), ask(question, edit...))
-			if err == nil && (!c.Wide || len(c.Candidates) < want) {
-				t.Errorf("%d candidates, wide %v: want %d or more of a wide scope", len(c.Candidates), c.Wide, want)
+			if err == nil && (c.Wide != wide || len(c.Candidates) < want) {
+				t.Errorf("%d candidates, wide %v: want %d or more, and %v", len(c.Candidates), c.Wide, want, wide)
 			}
 			return err
 		}
 	}
+	list := func(want int, l store.List) func(*store.Store, int) error {
+		l.Limit = 50
+		return func(s *store.Store, _ int) error {
+			found, err := s.List(t.Context(), scope, l)
+			if err == nil && len(found) != want {
+				t.Errorf("%d memories, want %d", len(found), want)
+			}
+			return err
+		}
+	}
+	withVector := func(q *store.Question) { q.Vector, q.Model = vector("w5q", 16), model }
 	for _, c := range []struct {
 		name string
 		most int64 // rows and entries of indexes
 		do   func(s *store.Store, i int) error
 	}{
-		{"a rare word", 50, candidates("zebra", 3)},
-		{"words", 1500, candidates("w60q w80q w100q w120q", 100)},
+		{"a rare word", 50, candidates("zebra", true, 4)},
+		{"words", 1500, candidates("w60q w80q w100q w120q", true, 100)},
 		// The index of vectors goes through more than it finds.
-		{"vectors", 2500, candidates("zebra", 103, func(q *store.Question) { q.Vector, q.Model = vector("w5q", 16), model })},
+		{"vectors", 2500, candidates("zebra", true, 104, withVector)},
+		{"a session", 50, candidates("zebra", false, 2, withVector, func(q *store.Question) { q.Filters.SessionID = &session })},
+		{"what was verified", 50, candidates("zebra", false, 1, withVector, func(q *store.Question) { q.Filters.RequireVerified = true })},
+		{"what was rejected", 50, candidates("zebra", false, 1, withVector, func(q *store.Question) { q.Rejected = true })},
 		{"some memories", 50, func(s *store.Store, _ int) error {
 			found, err := s.Memories(t.Context(), scope, some)
 			if err == nil && len(found) != len(some) {
@@ -173,14 +203,10 @@ func TestLargeScopesAreNotRead(t *testing.T) {
 			_, err := s.Memory(t.Context(), scope, some[i%len(some)])
 			return err
 		}},
-		{"a page", 200, func(s *store.Store, _ int) error {
-			_, err := s.List(t.Context(), scope, store.List{Limit: 50})
-			return err
-		}},
-		{"the page after", 200, func(s *store.Store, _ int) error {
-			_, err := s.List(t.Context(), scope, store.List{Limit: 50, After: store.Position{CreatedAt: time.Now().Add(-time.Hour), ID: some[0]}})
-			return err
-		}},
+		{"a page", 200, list(50, store.List{})},
+		{"the page after", 200, list(0, store.List{After: store.Position{CreatedAt: time.Now(), ID: some[0]}})},
+		{"a session's page", 50, list(2, store.List{SessionID: &session})},
+		{"a task's page", 50, list(1, store.List{TaskID: &task.ID})},
 		{"a verdict", 200, func(s *store.Store, i int) error {
 			_, err := s.Verify(t.Context(), scope, some[i%len(some)], 0)
 			return err

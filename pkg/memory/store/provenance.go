@@ -17,7 +17,7 @@ func scanProvenance(row pgx.CollectableRow) (memory.Provenance, error) {
 }
 
 // AddProvenance ties lineage to the one subject that p names. A subject that
-// the scope doesn't have is [memory.ErrNotFound].
+// the scope doesn't have is [memory.ErrNotFound], a [memory.ReferenceError].
 func (s *Store) AddProvenance(ctx context.Context, scope memory.Scope, p memory.Provenance) (memory.Provenance, error) {
 	var added memory.Provenance
 	if p.SourceEvent == nil {
@@ -25,7 +25,13 @@ func (s *Store) AddProvenance(ctx context.Context, scope memory.Scope, p memory.
 	}
 	number, err := s.makeScope(ctx, scope)
 	if err == nil {
+		refs := optional(nil, "memory_id", "memory", p.MemoryID)
+		refs = optional(refs, "artifact_id", "artifact", p.ArtifactID)
+		refs = optional(refs, "retrieval_event_id", "retrieval event", p.RetrievalEventID)
 		err = s.within(ctx, number, func(tx pgx.Tx) error {
+			if err := present(ctx, tx, number, refs); err != nil {
+				return err
+			}
 			added, err = one(ctx, tx, scanProvenance, "AddProvenance", number, p.ID, p.MemoryID, p.ArtifactID, p.RetrievalEventID, p.SourceIdentity, p.SourceEvent)
 			return err
 		})

@@ -43,22 +43,44 @@ func query(name string) string {
 	return text
 }
 
-// modelQueries are the texts by name and model, of which there are few.
-var modelQueries sync.Map
+// shaped are the texts by name, model and part, of which there are few.
+var shaped sync.Map
 
-type modelQuery struct {
+// shape is what a text is made for, besides its parameters.
+type shape struct {
 	name  string
 	model int32
+	of    portion
 }
+
+// portion is a part of a scope that an index leads to: lines of a query that begin
+// with "-- part NAME: " are of that query for the part alone.
+type portion string
+
+// The parts of a scope.
+const (
+	wholeScope   portion = ""
+	sessionPart  portion = "session"
+	taskPart     portion = "task"
+	verifiedPart portion = "verified"
+	rejectedPart portion = "rejected"
+)
 
 // queryOf is query for the table of a model's vectors: a table's name is the
 // one thing that can be no parameter. The files name embedding_0.
-func queryOf(name string, model int32) string {
-	key := modelQuery{name, model}
-	if text, ok := modelQueries.Load(key); ok {
+func queryOf(name string, model int32) string { return queryOfPart(name, model, wholeScope) }
+
+// queryOfPart is queryOf for a part of a scope. A condition that is not always
+// there would keep Postgres from the index.
+func queryOfPart(name string, model int32, of portion) string {
+	key := shape{name, model, of}
+	if text, ok := shaped.Load(key); ok {
 		return text.(string)
 	}
 	text := strings.ReplaceAll(query(name), "embedding_0", "embedding_"+strconv.Itoa(int(model)))
-	modelQueries.Store(key, text)
+	if of != wholeScope {
+		text = strings.ReplaceAll(text, "-- part "+string(of)+": ", "")
+	}
+	shaped.Store(key, text)
 	return text
 }

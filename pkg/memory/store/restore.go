@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -45,7 +47,9 @@ type archived struct {
 
 // Restore writes a part of an export into a scope, all or none, and says how
 // much of it was there already, the same. What is there under the same id, or
-// in the same place, and is not the same is [memory.ErrConflict].
+// in the same place, and is not the same is [memory.ErrConflict], and what it
+// refers to and is not there [memory.ErrNotFound], both a
+// [memory.ReferenceError].
 func (s *Store) Restore(ctx context.Context, scope memory.Scope, a Archive) (existing int, err error) {
 	number, err := s.makeScope(ctx, scope)
 	if err == nil {
@@ -76,21 +80,21 @@ func (r *restoring) all(ctx context.Context, a Archive) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range []struct {
-		name string
-		n    int
-		rows any
-	}{
-		{"RestoreSessions", len(a.Sessions), a.Sessions},
-		{"RestoreTasks", len(a.Tasks), a.Tasks},
-		{"RestoreArtifacts", len(a.Artifacts), a.Artifacts},
-		{"RestoreMemories", len(memories), memories},
-		{"RestoreProvenance", len(a.Provenance), a.Provenance},
+	for _, part := range []restored{
+		partOf("RestoreSessions", "session", a.Sessions, func(v memory.Session) uuid.UUID { return v.ID }, nil),
+		partOf("RestoreTasks", "task", a.Tasks, func(v ArchivedTask) uuid.UUID { return v.ID }, func(v ArchivedTask) []reference {
+			return optional(nil, "task.session_id", "session", v.SessionID)
+		}),
+		partOf("RestoreArtifacts", "artifact", a.Artifacts, func(v memory.Artifact) uuid.UUID { return v.ID }, nil),
+		partOf("RestoreMemories", "memory", memories, func(v archived) uuid.UUID { return v.ID }, archived.references),
+		partOf("RestoreProvenance", "provenance", a.Provenance, func(v memory.Provenance) uuid.UUID { return v.ID }, func(v memory.Provenance) []reference {
+			return optional(optional(nil, "provenance.memory_id", "memory", v.MemoryID), "provenance.artifact_id", "artifact", v.ArtifactID)
+		}),
 	} {
-		if part.n == 0 {
+		if len(part.ids) == 0 {
 			continue
 		}
-		if err := r.part(ctx, part.name, part.n, part.rows); err != nil {
+		if err := r.write(ctx, part); err != nil {
 			return err
 		}
 	}
@@ -108,29 +112,81 @@ func (r *restoring) all(ctx context.Context, a Archive) error {
 		return err
 	}
 	var old, by []uuid.UUID
+	var refs []reference
 	for o, b := range a.Superseded {
-		old, by = append(old, o), append(by, b)
+		old, by, refs = append(old, o), append(by, b), append(refs, reference{"memory.superseded_by", "memory", b})
+	}
+	if err := present(ctx, r.tx, r.scope, refs); err != nil {
+		return err
 	}
 	_, err = r.tx.Exec(ctx, query("RestoreSuperseded"), r.scope, old, by)
 	return err
 }
 
-// part writes rows of one table. The query answers with how many were written
-// and how many were there, the same.
-func (r *restoring) part(ctx context.Context, name string, n int, rows any) error {
-	text, err := json.Marshal(rows)
+// restored is what is restored of one table.
+type restored struct {
+	query, thing string
+	ids          []uuid.UUID
+	rows         any
+	refs         []reference
+}
+
+func partOf[T any](query, thing string, rows []T, id func(T) uuid.UUID, refs func(T) []reference) restored {
+	p := restored{query: query, thing: thing, rows: rows}
+	for _, row := range rows {
+		p.ids = append(p.ids, id(row))
+		if refs != nil {
+			p.refs = append(p.refs, refs(row)...)
+		}
+	}
+	return p
+}
+
+// write writes a part. Its query answers with the ids that were written, and
+// those that were there, the same.
+func (r *restoring) write(ctx context.Context, p restored) error {
+	if err := present(ctx, r.tx, r.scope, p.refs); err != nil {
+		return err
+	}
+	text, err := json.Marshal(p.rows)
 	if err != nil {
 		return err
 	}
-	var written, same int
-	if err := r.tx.QueryRow(ctx, query(name), r.scope, string(text)).Scan(&written, &same); err != nil {
+	var written, same []uuid.UUID
+	if err := r.tx.QueryRow(ctx, query(p.query), r.scope, string(text)).Scan(&written, &same); err != nil {
 		return err
 	}
-	if written+same != n {
-		return fmt.Errorf("%d of %d rows are there and are others: %w", n-written-same, n, memory.ErrConflict)
+	left := map[uuid.UUID]int{}
+	for _, id := range slices.Concat(written, same) {
+		left[id]++
 	}
-	r.existing += same
+	refused := &memory.ReferenceError{Err: memory.ErrConflict}
+	for _, id := range p.ids {
+		if left[id]--; left[id] < 0 && len(refused.Fields) < maxMissing {
+			refused.Fields = append(refused.Fields, memory.FieldError{Field: p.thing + ".id", Reason: "taken", Message: fmt.Sprintf(
+				"is %s, and this scope has another %s with this id%s: delete that one, or import into a database without it", id, p.thing, also[p.thing])})
+		}
+	}
+	if len(refused.Fields) > 0 {
+		return refused
+	}
+	r.existing += len(same)
 	return nil
+}
+
+// also says what else of a thing may be there only once.
+var also = map[string]string{
+	"artifact": ", or with its content",
+	"memory":   ", with its text, or in its place of the session or task",
+}
+
+// references are what the memory names that has to be there.
+func (a archived) references() []reference {
+	refs := optional(optional(nil, "memory.session_id", "session", a.SessionID), "memory.task_id", "task", a.TaskID)
+	for _, id := range a.ArtifactRefs {
+		refs = append(refs, reference{"memory.artifact_refs", "artifact", id})
+	}
+	return refs
 }
 
 func archivedOf(memories []memory.Memory) ([]archived, error) {
@@ -156,6 +212,6 @@ func archivedOf(memories []memory.Memory) ([]archived, error) {
 // Lineage lists a page of the lineage of a scope's memories and artifacts, the
 // oldest first.
 func (s *Store) Lineage(ctx context.Context, scope memory.Scope, after Position, limit int) ([]memory.Provenance, error) {
-	found, err := readAll(ctx, s, scope, scanProvenance, "ListLineage", zero(after.CreatedAt), after.ID, limit)
+	found, err := readAll(ctx, s, scope, scanProvenance, "ListLineage", after.instant(pgtype.NegativeInfinity), after.ID, limit)
 	return found, failed(err, "list the lineage of %s", scope)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -17,7 +18,7 @@ func scanSession(row pgx.CollectableRow) (memory.Session, error) {
 }
 
 // AddSession makes a session. An id that the scope has already is
-// [memory.ErrConflict].
+// [memory.ErrConflict], a [memory.ReferenceError].
 func (s *Store) AddSession(ctx context.Context, scope memory.Scope, id uuid.UUID, title string, metadata memory.Object) (memory.Session, error) {
 	var made memory.Session
 	if metadata == nil {
@@ -26,7 +27,11 @@ func (s *Store) AddSession(ctx context.Context, scope memory.Scope, id uuid.UUID
 	number, err := s.makeScope(ctx, scope)
 	if err == nil {
 		err = s.within(ctx, number, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, query("AddSession"), number, id, title, metadata); err != nil {
+			tag, err := tx.Exec(ctx, query("AddSession"), number, id, title, metadata)
+			if err == nil && tag.RowsAffected() == 0 {
+				err = taken("session", id, "leave it out to get a new one, or store into that one by its session_id")
+			}
+			if err != nil {
 				return err
 			}
 			made, err = one(ctx, tx, scanSession, "Session", number, id)
@@ -44,7 +49,7 @@ func (s *Store) Session(ctx context.Context, scope memory.Scope, id uuid.UUID) (
 
 // Sessions lists a page of a scope's sessions, the oldest first.
 func (s *Store) Sessions(ctx context.Context, scope memory.Scope, after Position, limit int) ([]memory.Session, error) {
-	found, err := readAll(ctx, s, scope, scanSession, "ListSessions", zero(after.CreatedAt), after.ID, limit)
+	found, err := readAll(ctx, s, scope, scanSession, "ListSessions", after.instant(pgtype.NegativeInfinity), after.ID, limit)
 	return found, failed(err, "list the sessions of %s", scope)
 }
 

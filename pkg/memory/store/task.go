@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ryjen/dubnium/pkg/memory"
 )
@@ -18,7 +19,7 @@ func scanTask(row pgx.CollectableRow) (memory.Task, error) {
 
 // AddTask makes a task of its ID, SessionID, Title, Status and State. An id
 // that the scope has already is [memory.ErrConflict], a session that it doesn't
-// have [memory.ErrNotFound].
+// have [memory.ErrNotFound], both a [memory.ReferenceError].
 func (s *Store) AddTask(ctx context.Context, scope memory.Scope, task memory.Task) (memory.Task, error) {
 	var made memory.Task
 	if task.State == nil {
@@ -27,7 +28,13 @@ func (s *Store) AddTask(ctx context.Context, scope memory.Scope, task memory.Tas
 	number, err := s.makeScope(ctx, scope)
 	if err == nil {
 		err = s.within(ctx, number, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, query("AddTask"), number, task.ID, task.SessionID, task.Title, string(task.Status), task.State)
+			if err := present(ctx, tx, number, optional(nil, "session_id", "session", task.SessionID)); err != nil {
+				return err
+			}
+			tag, err := tx.Exec(ctx, query("AddTask"), number, task.ID, task.SessionID, task.Title, string(task.Status), task.State)
+			if err == nil && tag.RowsAffected() == 0 {
+				err = taken("task", task.ID, "leave it out to get a new one, or PATCH "+memory.PathTasks+"/"+task.ID.String()+" changes that one")
+			}
 			if err != nil {
 				return err
 			}
@@ -46,7 +53,7 @@ func (s *Store) Task(ctx context.Context, scope memory.Scope, id uuid.UUID) (mem
 
 // Tasks lists a page of a scope's tasks, the oldest first; no statuses are all.
 func (s *Store) Tasks(ctx context.Context, scope memory.Scope, statuses []memory.TaskStatus, after Position, limit int) ([]memory.Task, error) {
-	found, err := readAll(ctx, s, scope, scanTask, "ListTasks", statuses, zero(after.CreatedAt), after.ID, limit)
+	found, err := readAll(ctx, s, scope, scanTask, "ListTasks", statuses, after.instant(pgtype.NegativeInfinity), after.ID, limit)
 	return found, failed(err, "list the tasks of %s", scope)
 }
 

@@ -80,3 +80,8 @@ BEGIN
         LIMIT most;
 END
 $$;
+
+-- The parts of a large scope that are read whole, since its other indexes would pass over most of what they find: the
+-- memories that somebody has judged, a session's (memories_place), a task's.
+CREATE INDEX memories_judged ON memories (scope_id, validation_status, id) WHERE validation_status <> 'unverified';
+CREATE INDEX memories_task ON memories (scope_id, task_id) WHERE task_id IS NOT NULL;

@@ -1,5 +1,6 @@
 -- As LexicalWhole.sql, but no more than $11: those whose rare words weigh most. Without any word in the question, the
 -- newest.
+-- Of a large scope it looks at a part, where the filters leave one that an index leads to.
 -- $1 scope, $2 to $8 filters, $9 vector of the question, $10 question, $11 most.
 WITH question AS MATERIALIZED (
     SELECT * FROM question_terms($10)
@@ -8,6 +9,9 @@ WITH question AS MATERIALIZED (
            m.tsv, m.importance, m.confidence, m.validation_status = 'verified' AS verified, m.source, count(*) OVER () AS n
     FROM memories m
     WHERE m.scope_id = $1
+      -- part session: AND m.context_id = $6
+      -- part verified: AND m.validation_status = 'verified'
+      -- part rejected: AND m.validation_status = 'rejected'
       AND m.status = 'live' AND (m.validation_status = 'rejected') = $8
       AND m.sensitivity = ANY ($2::text[])
       AND (NOT $3 OR m.validation_status = 'verified')
@@ -18,7 +22,11 @@ WITH question AS MATERIALIZED (
       AND (m.tsv @@ (SELECT string_agg(query::text, ' | ')::tsquery FROM question) OR NOT EXISTS (SELECT FROM question))
 ), live AS MATERIALIZED (
     -- Looked at only where something has to be left out.
-    SELECT d.tsv FROM memories d WHERE d.scope_id = $1 AND d.status = 'live' AND d.validation_status <> 'rejected'
+    SELECT m.tsv FROM memories m
+    WHERE m.scope_id = $1 AND m.status = 'live' AND m.validation_status <> 'rejected'
+      -- part session: AND m.context_id = $6
+      -- part verified: AND m.validation_status = 'verified'
+      -- part rejected: AND false
 ), weighed AS MATERIALIZED (
     SELECT q.query, term_weight((SELECT count(*) FROM live WHERE live.tsv @@ q.own), (SELECT count(*) FROM live)) AS weight
     FROM question q

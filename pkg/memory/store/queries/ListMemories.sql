@@ -6,6 +6,6 @@ WHERE m.scope_id = $1
   AND ($5::text[] IS NULL OR m.sensitivity = ANY ($5))
   AND ($6::uuid IS NULL OR m.session_id = $6)
   AND ($7::uuid IS NULL OR m.task_id = $7)
-  AND ($8::timestamptz IS NULL OR (m.created_at, m.id) > ($8, $9::uuid))
+  AND (m.created_at, m.id) > ($8::timestamptz, $9::uuid)
 ORDER BY m.created_at, m.id
 LIMIT $10

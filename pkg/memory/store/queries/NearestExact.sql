@@ -1,7 +1,13 @@
--- The $10 memories of a scope that may be returned and are nearest to the question, by looking at every one.
+-- The $10 memories of a scope that may be returned and are nearest to the question, by looking at every one, or at
+-- those of a part as LexicalNarrow.sql does.
 -- $1 scope, $2 to $8 filters, $9 vector of the question.
 WITH measured AS MATERIALIZED (
-    SELECT e.memory_id, e.vec <=> (SELECT $9::halfvec) AS distance FROM embedding_0 e WHERE e.scope_id = $1
+    SELECT e.memory_id, e.vec <=> (SELECT $9::halfvec) AS distance
+    FROM embedding_0 e
+    WHERE e.scope_id = $1
+      -- part session: AND e.memory_id IN (SELECT m.id FROM memories m WHERE m.scope_id = $1 AND m.context_id = $6)
+      -- part verified: AND e.memory_id IN (SELECT m.id FROM memories m WHERE m.scope_id = $1 AND m.validation_status = 'verified')
+      -- part rejected: AND e.memory_id IN (SELECT m.id FROM memories m WHERE m.scope_id = $1 AND m.validation_status = 'rejected')
 ), c AS MATERIALIZED (
     -- In the order of their distance, until there are enough.
     SELECT d.memory_id AS id

@@ -2,6 +2,7 @@ SELECT count(*) FILTER (WHERE NOT dead AND (claimed_until IS NULL OR claimed_unt
        count(*) FILTER (WHERE NOT dead AND claimed_until > now()),
        count(*) FILTER (WHERE dead),
        coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE NOT dead)), 0)::float8,
+       (SELECT created_at FROM embedding_models WHERE id = $1),
        (SELECT count(*) FROM embedding_0),
        (SELECT count(*) FROM memories m
         WHERE m.status = 'live'

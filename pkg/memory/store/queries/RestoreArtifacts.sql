@@ -1,4 +1,4 @@
--- $1 scope, $2 artifacts as a JSON array. Answers with how many were written, and how many were there, the same.
+-- $1 scope, $2 artifacts as a JSON array. Answers with the ids that were written, and those that were there, the same.
 WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb) AS r(
         id uuid, sha256 text, storage_uri text, artifact_type text, media_type text, name text, size_bytes bigint, sensitivity text,
@@ -10,7 +10,7 @@ WITH input AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING id
 )
-SELECT (SELECT count(*) FROM written), (
-    SELECT count(*) FROM input i JOIN artifacts a ON a.scope_id = $1 AND a.id = i.id
+SELECT ARRAY(SELECT id FROM written), ARRAY(
+    SELECT i.id FROM input i JOIN artifacts a ON a.scope_id = $1 AND a.id = i.id
     WHERE (a.sha256, a.created_at) IS NOT DISTINCT FROM (i.sha256, i.created_at)
 )

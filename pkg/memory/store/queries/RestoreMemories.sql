@@ -1,4 +1,4 @@
--- $1 scope, $2 memories as a JSON array. Answers with how many were written, and how many were there, the same.
+-- $1 scope, $2 memories as a JSON array. Answers with the ids that were written, and those that were there, the same.
 WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb) AS r(
         n int, id uuid, version int, memory_type text, summary text, content_sha256 text, session_id uuid, task_id uuid, ordinal bigint,
@@ -30,7 +30,7 @@ WITH input AS MATERIALIZED (
     FROM written w CROSS JOIN embedding_models e
     WHERE e.state IN ('building', 'active') AND w.status = 'live'
 )
-SELECT (SELECT count(*) FROM written), (
-    SELECT count(*) FROM input i JOIN memories m ON m.scope_id = $1 AND m.id = i.id
+SELECT ARRAY(SELECT id FROM written), ARRAY(
+    SELECT i.id FROM input i JOIN memories m ON m.scope_id = $1 AND m.id = i.id
     WHERE (m.content_sha256, m.memory_type, m.created_at) IS NOT DISTINCT FROM (decode(i.content_sha256, 'hex'), i.memory_type, i.created_at)
 )

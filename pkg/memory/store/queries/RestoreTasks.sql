@@ -1,5 +1,5 @@
--- $1 scope, $2 tasks with their checkpoints as a JSON array. Answers with how many were written, and how many were
--- there, the same.
+-- $1 scope, $2 tasks with their checkpoints as a JSON array. Answers with the ids that were written, and
+-- those that were there, the same.
 WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb) AS r(
         id uuid, version int, session_id uuid, title text, status text, state jsonb, created_at timestamptz, updated_at timestamptz, checkpoints jsonb)
@@ -15,7 +15,7 @@ WITH input AS MATERIALIZED (
     CROSS JOIN jsonb_to_recordset(CASE jsonb_typeof(i.checkpoints) WHEN 'array' THEN i.checkpoints ELSE '[]' END)
         AS c(sequence int, status text, state jsonb, created_at timestamptz)
 )
-SELECT (SELECT count(*) FROM written), (
-    SELECT count(*) FROM input i JOIN tasks t ON t.scope_id = $1 AND t.id = i.id
+SELECT ARRAY(SELECT id FROM written), ARRAY(
+    SELECT i.id FROM input i JOIN tasks t ON t.scope_id = $1 AND t.id = i.id
     WHERE (t.version, t.status, t.state, t.created_at) IS NOT DISTINCT FROM (i.version, i.status, i.state, i.created_at)
 )
