@@ -13,22 +13,19 @@ let
   configFile = (pkgs.formats.toml { }).generate "dubnium.toml" cfg.settings;
 
   # The programs of others that units run.
+  program = package: name: {
+    inherit name;
+    path = "${package}/bin/${name}";
+  };
   programs = pkgs.linkFarm "dubnium-programs" (
-    map
-      (p: {
-        name = baseNameOf p;
-        path = p;
-      })
-      (
-        [
-          "${pkgs.systemd}/bin/systemctl"
-          "${pkgs.coreutils}/bin/head"
-          "${pkgs.coreutils}/bin/rm"
-          "${pkgs.coreutils}/bin/true"
-        ]
-        ++ lib.optional (cfg.vllm.package != null) "${cfg.vllm.package}/bin/vllm"
-        ++ lib.optional (cfg.plano.package != null) "${cfg.plano.package}/bin/planoai"
-      )
+    [
+      (program pkgs.systemd "systemctl")
+      (program pkgs.coreutils "head")
+      (program pkgs.coreutils "rm")
+      (program pkgs.coreutils "true")
+    ]
+    ++ lib.optional (cfg.vllm.package != null) (program cfg.vllm.package "vllm")
+    ++ lib.optional (cfg.plano.package != null) (program cfg.plano.package "planoai")
   );
 
   # Every unit for this machine's configuration. A configuration that the programs don't take

@@ -23,8 +23,8 @@ type fileInfo struct {
 	Mode fs.FileMode `json:"mode"`
 }
 
-// own are the folders that nobody else has; the others belong to the
-// distribution, which alone says what their modes are.
+// own are the folders that nobody else has, with all below them; the others
+// belong to the distribution, which alone says what their modes are.
 var own = []string{"/etc/dubnium", "/usr/share/dubnium", "/usr/share/doc/dubnium"}
 
 // contents prints the last lines of nfpm's configuration: every file below
@@ -33,15 +33,19 @@ var own = []string{"/etc/dubnium", "/usr/share/dubnium", "/usr/share/doc/dubnium
 // or rpm, are filled into dir.
 func contents(out io.Writer, format, root, dir string) error {
 	var list []entry
-	for _, d := range own {
-		list = append(list, entry{Destination: d, Type: "dir", Info: &fileInfo{0o755}})
-	}
 	var units, installable []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
 		}
 		name := strings.TrimPrefix(path, root)
+		if d.IsDir() {
+			// rpm, unlike dpkg, takes away no folder that is not in its list.
+			if slices.ContainsFunc(own, func(top string) bool { return name == top || strings.HasPrefix(name, top+"/") }) {
+				list = append(list, entry{Destination: name, Type: "dir", Info: &fileInfo{0o755}})
+			}
+			return nil
+		}
 		e := entry{Source: path, Destination: name}
 		switch {
 		case d.Type() == fs.ModeSymlink:

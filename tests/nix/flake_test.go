@@ -13,23 +13,23 @@ import (
 
 const nixpkgs = "github:NixOS/nixpkgs/nixos-unstable"
 
-// offline puts the stand-in for nixpkgs (eval/flake.nix) in the place of the
-// real one.
-func offline(t *testing.T, flake string) string {
+// offline puts a folder in the place of nixpkgs: eval, which has a stand-in for
+// it, or a checkout.
+func offline(t *testing.T, flake, folder string) string {
 	t.Helper()
 	if strings.Count(flake, nixpkgs) != 1 {
 		t.Fatalf("a flake that has not %s:\n%s", nixpkgs, flake)
 	}
-	here, err := filepath.Abs("eval")
+	at, err := filepath.Abs(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Replace(flake, nixpkgs, "path:"+here, 1)
+	return strings.Replace(flake, nixpkgs, "path:"+at, 1)
 }
 
 // checkout is the repository as somebody has it who cloned it: a folder of git,
-// with as much as the flake and the package look at.
-func checkout(t *testing.T) string {
+// with as much as the flake and the package look at, and a folder for nixpkgs.
+func checkout(t *testing.T, folder string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"go.mod", "go.sum", "cmd", "docs", "pkg/version", "nixos-module"} {
@@ -40,7 +40,7 @@ func checkout(t *testing.T) string {
 		command(t, "cp", "-r", filepath.Join("../..", name), to)
 	}
 	_ = os.Remove(filepath.Join(dir, "nixos-module/flake.lock")) // of somebody who has built here
-	put(t, filepath.Join(dir, "nixos-module/flake.nix"), offline(t, read(t, moduleDir+"/flake.nix")), 0o644)
+	put(t, filepath.Join(dir, "nixos-module/flake.nix"), offline(t, read(t, moduleDir+"/flake.nix"), folder), 0o644)
 	command(t, "git", "-C", dir, "init", "--quiet")
 	command(t, "git", "-C", dir, "add", "--all")
 	command(t, "git", "-C", dir, "-c", "user.name=tester", "-c", "user.email=tester@localhost", "commit", "--quiet", "--message=all")
@@ -73,7 +73,7 @@ func flakes(t *testing.T) func(args ...string) string {
 // output is what `nix flake check` wants it to be, for each system, and the
 // sources of the package are the whole repository, of which the flake is a folder.
 func TestFlake(t *testing.T) {
-	dir, run := checkout(t), flakes(t)
+	dir, run := checkout(t, "eval"), flakes(t)
 	clone := "git+file://" + dir + "?dir=nixos-module"
 	run("flake", "check", "--no-build", filepath.Join(dir, "nixos-module")) // as in the README
 	// The README says of the lock that Nix makes one.
@@ -122,6 +122,13 @@ func TestFlake(t *testing.T) {
 	}
 }
 
+// TestWholeFlake is the check of the README, with the real nixpkgs: the package,
+// the machine of the NixOS test and the container come to derivations.
+func TestWholeFlake(t *testing.T) {
+	dir := checkout(t, checkoutOfNixpkgs(t))
+	flakes(t)("flake", "check", "--no-build", filepath.Join(dir, "nixos-module"))
+}
+
 // TestFirstFlake makes the machine of the documentation's first flake.
 func TestFirstFlake(t *testing.T) {
 	page := read(t, "../../docs/getting-started.md")
@@ -135,7 +142,7 @@ func TestFirstFlake(t *testing.T) {
 		t.Fatalf("the address of the flake is not %s:\n%s", address, text)
 	}
 	run, dir := flakes(t), t.TempDir()
-	put(t, filepath.Join(dir, "flake.nix"), strings.Replace(offline(t, text), address, "git+file://"+checkout(t)+"?dir=", 1), 0o644)
+	put(t, filepath.Join(dir, "flake.nix"), strings.Replace(offline(t, text, "eval"), address, "git+file://"+checkout(t, "eval")+"?dir=", 1), 0o644)
 	put(t, filepath.Join(dir, "configuration.nix"), "{ services.greetd.enable = true; }\n", 0o644)
 	out := run("eval", "--json", "path:"+dir+"#nixosConfigurations.box.config", "--apply", `config: {
   inherit (config.dubnium) enable;

@@ -57,6 +57,7 @@ type outcome struct {
 	}
 	Services map[string]bool
 	Sops     map[string]string
+	System   string // the derivation of all of it, where it was asked for
 }
 
 // input is what a command of a build is given: a file with a value, or a folder
@@ -73,8 +74,6 @@ type level []string
 var shim = level{}
 
 func realLib() level { return level{"--argstr", "lib", os.Getenv("DUBNIUM_NIXPKGS_LIB")} }
-
-func wholeNixOS() level { return level{"--argstr", "nixpkgs", os.Getenv("DUBNIUM_NIXPKGS")} }
 
 // nix runs a program of Nix that changes nothing, and gives what it prints.
 func nix(t *testing.T, args ...string) (stdout []byte, stderr string, err error) {

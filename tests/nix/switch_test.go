@@ -18,8 +18,9 @@ var ignoredKeys = strings.Fields(`X-Reload-Triggers Description Documentation On
 	StopWhenUnneeded RefuseManualStart RefuseManualStop AllowIsolate CollectMode SourcePath`)
 
 // rebuild applies the rules by which NixOS's switch-to-configuration brings
-// units that run from one configuration to the next (of nixpkgs 26.05; the
-// parts of it that meet services, sockets, slices and targets).
+// units that run from one configuration to the next (of nixpkgs 26.11; the
+// parts of it that meet services, sockets, slices and targets, none of which
+// has an ExecReload).
 func rebuild(before, after map[string]map[string][]string, active []string) actions {
 	var a actions
 	for _, name := range active {

@@ -78,7 +78,7 @@ func (b box) says(text string, words ...string) {
 func (b box) everything() []string {
 	b.t.Helper()
 	out := b.MustRun(b.t, "find", "/", "-xdev", "(", "-path", "/proc", "-o", "-path", "/sys", "-o", "-path", "/dev", "-o", "-path", "/tmp",
-		"-o", "-path", "/var/log", "-o", "-path", "/var/tmp", "-o", "-path", "/var/lib/dpkg", "-o", "-path", "/var/cache/apt", "-o", "-path", "/var/lib/apt",
+		"-o", "-path", "/var/log", "-o", "-path", "/var/tmp", "-o", "-path", "/var/lib/dpkg", "-o", "-path", "/var/lib/rpm", "-o", "-path", "/var/cache/apt", "-o", "-path", "/var/lib/apt",
 		"-o", "-path", "/var/lib/systemd", "-o", "-path", "/home", "-o", "-path", "/root", "-o", "-path", "/var/cache/ldconfig", "-o", "-path", "/var/cache/debconf", ")", "-prune", "-o", "-print")
 	runtime := b.MustRun(b.t, "find", "/run", "-maxdepth", "1", "(", "-name", "mode*", "-o", "-name", "dubnium*", ")")
 	stamps := b.MustRun(b.t, "find", "/var/lib/systemd", "-name", "*dubnium*") // when a timer was due
@@ -160,6 +160,51 @@ func host(t *testing.T, files ...string) box {
 	return b
 }
 
+// nothingStarted holds that what was just installed is there, and asleep.
+func (b box) nothingStarted() {
+	b.t.Helper()
+	if active := b.MustRun(b.t, "systemctl", "list-units", "--state=active", "--plain", "--no-legend", "mode-*", "desktop.target", "compute.target", "dubnium-[em]*", "vllm*", "plano*"); active != "" {
+		b.t.Errorf("installing started something:\n%s", active)
+	}
+	for line := range strings.Lines(b.MustRun(b.t, "systemctl", "list-unit-files", "--plain", "--no-legend", "mode-*", "dubnium-[em]*", "vllm.service", "plano.service", "audio-priority.service", "studio-local-policy.service")) {
+		if f := strings.Fields(line); !slices.Contains([]string{"static", "disabled"}, f[1]) {
+			b.t.Errorf("installing enabled something: %s", line)
+		}
+	}
+	b.accounts()
+	b.run(0, "test", "-d", "/var/lib/dubnium/models")
+	b.run(0, "mode", "status") // before anything runs
+}
+
+// accounts holds that the accounts are there, which own what stays.
+func (b box) accounts() {
+	b.t.Helper()
+	b.run(0, "getent", "group", "dubnium")
+	b.run(0, "getent", "passwd", "dubnium-memory")
+}
+
+// running names what runs: other names afterwards are those of another start.
+func (b box) running() string {
+	b.t.Helper()
+	return b.MustRun(b.t, "systemctl", "show", "--property=InvocationID", "desktop.target", "mode-boot.service", "audio-priority.service")
+}
+
+// upgraded holds that an upgrade left the machine in its mode, and what runs alone.
+func (b box) upgraded(before string) {
+	b.t.Helper()
+	if diff := cmp.Diff(loop.Config, b.file(configFile)); diff != "" {
+		b.t.Errorf("the upgrade changed the configuration, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff(before, b.running()); diff != "" {
+		b.t.Errorf("the upgrade restarted something, -before +after:\n%s", diff)
+	}
+	b.observed(mode.StateStudioLocal)
+	b.run(0, "systemctl", "is-enabled", "mode-boot.service")
+	if got := b.MustRun(b.t, "systemctl", "show", "--property=NeedDaemonReload", "mode-boot.service"); got != "NeedDaemonReload=no\n" {
+		b.t.Errorf("systemd was not told of the upgrade: %s", got)
+	}
+}
+
 // stays is what a machine keeps when Dubnium has gone: logs and data.
 var stays = []string{
 	"/var/lib/mode-controller", "/var/lib/mode-controller/events.jsonl", "/var/lib/mode-controller/tally.json",
@@ -175,19 +220,8 @@ func TestDeb(t *testing.T) {
 	before := b.everything()
 
 	b.says(b.follow("deb", 0, "/usr/src"), "dubnium: nothing was started; next: edit "+configFile)
-	if active := b.MustRun(t, "systemctl", "list-units", "--state=active", "--plain", "--no-legend", "mode-*", "desktop.target", "compute.target", "dubnium-[em]*", "vllm*", "plano*"); active != "" {
-		t.Errorf("installing started something:\n%s", active)
-	}
-	for line := range strings.Lines(b.MustRun(t, "systemctl", "list-unit-files", "--plain", "--no-legend", "mode-*", "dubnium-[em]*", "vllm.service", "plano.service", "audio-priority.service", "studio-local-policy.service")) {
-		if f := strings.Fields(line); !slices.Contains([]string{"static", "disabled"}, f[1]) {
-			t.Errorf("installing enabled something: %s", line)
-		}
-	}
+	b.nothingStarted()
 	b.run(0, "dpkg", "--verify", "dubnium")
-	b.run(0, "getent", "group", "dubnium")
-	b.run(0, "getent", "passwd", "dubnium-memory")
-	b.run(0, "test", "-d", "/var/lib/dubnium/models")
-	b.run(0, "mode", "status") // before anything runs
 
 	// The loop, from the package.
 	if err := b.WriteFile(configFile, loop.Config); err != nil {
@@ -205,23 +239,10 @@ func TestDeb(t *testing.T) {
 
 	// An upgrade leaves the machine in its mode, and the configuration alone.
 	b.run(0, "mode", "request", "studio-local")
-	ids := func() string {
-		return b.MustRun(t, "systemctl", "show", "--property=InvocationID", "desktop.target", "mode-boot.service", "audio-priority.service")
-	}
-	running := ids()
+	running := b.running()
 	b.run(0, "dpkg", "--force-confold", "--install", "/usr/src/"+filepath.Base(update))
-	if diff := cmp.Diff(loop.Config, b.file(configFile)); diff != "" {
-		t.Errorf("the upgrade changed the configuration, -want +got:\n%s", diff)
-	}
+	b.upgraded(running)
 	b.says(b.file(configFile+".dpkg-dist"), "# of "+packaged(version)+"+newer")
-	if diff := cmp.Diff(running, ids()); diff != "" {
-		t.Errorf("the upgrade restarted something, -before +after:\n%s", diff)
-	}
-	b.observed(mode.StateStudioLocal)
-	b.run(0, "systemctl", "is-enabled", "mode-boot.service")
-	if got := b.MustRun(t, "systemctl", "show", "--property=NeedDaemonReload", "mode-boot.service"); got != "NeedDaemonReload=no\n" {
-		t.Errorf("systemd was not told of the upgrade: %s", got)
-	}
 
 	// Removed, the configuration stays; purged, only logs and data do.
 	b.run(0, "systemctl", "start", "dubnium-memory-expire.timer")
@@ -266,65 +287,5 @@ func (b box) left(before []string) {
 	}
 	if loaded := b.MustRun(b.t, "systemctl", "list-units", "--all", "--plain", "--no-legend", "mode-*", "dubnium-[em]*"); regexp.MustCompile(`(?m)\bloaded\b`).MatchString(loaded) {
 		b.t.Errorf("systemd still has:\n%s", loaded)
-	}
-}
-
-// TestScriptlets runs the scripts of the rpm on a machine, with the files that
-// it has laid there, since nothing here can boot a Fedora; and then the
-// installer in the tarball.
-func TestScriptlets(t *testing.T) {
-	_, rpm := packages(t)
-	tree := t.TempDir()
-	command(t, tree, nil, "rpm", "--root", tree, "--dbpath", "/rpmdb", "--nodeps", "--noscripts", "--nosignature", "-i", rpm)
-	if err := os.RemoveAll(tree + "/rpmdb"); err != nil {
-		t.Fatal(err)
-	}
-	files := strings.TrimSpace(command(t, tree, nil, "find", ".", "!", "-type", "d", "-printf", "/%P\n"))
-	scripts := t.TempDir()
-	for _, name := range []string{"POSTIN", "PREUN", "POSTUN"} {
-		text := command(t, ".", nil, "rpm", "-qp", "--qf", "%{"+name+"}", rpm)
-		if err := os.WriteFile(filepath.Join(scripts, name), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	version, _ := stamp(t)
-	name := "dubnium-" + version + "-linux-amd64"
-	unpacked := t.TempDir()
-	command(t, unpacked, nil, "tar", "-xf", built.tarball)
-	b := host(t, filepath.Join(unpacked, name))
-	before := b.everything()
-	for _, dir := range []string{"usr", "etc"} {
-		command(t, tree, nil, "cp", "-r", "--no-preserve=ownership", filepath.Join(tree, dir), b.Path("/"))
-	}
-	script := func(name string) []string {
-		text, err := os.ReadFile(filepath.Join(scripts, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return []string{"sh", "-c", string(text), name}
-	}
-	b.says(b.run(0, append(script("POSTIN"), "1")...), "dubnium: nothing was started")
-	b.run(0, "systemctl", "enable", "--now", "mode-boot.service")
-	b.observed(mode.StateDesktop)
-	if out := b.run(0, append(script("POSTIN"), "2")...); out != "" {
-		t.Errorf("an upgrade says %s", out)
-	}
-	b.run(0, append(script("PREUN"), "1")...)
-	b.run(0, "systemctl", "is-enabled", "mode-boot.service")
-	b.run(0, append(script("PREUN"), "0")...)
-	b.MustRun(t, append([]string{"rm", "-f"}, strings.Split(files, "\n")...)...)
-	b.MustRun(t, "rm", "-rf", "/etc/dubnium", "/usr/share/dubnium", "/usr/share/doc/dubnium")
-	b.MustRun(t, "sh", "-c", "rmdir --ignore-fail-on-non-empty /usr/share/man/man8") // which the machine's tree lacks
-	b.says(b.run(0, append(script("POSTUN"), "0")...), "dubnium: removed", "/var/lib/mode-controller")
-	b.left(before)
-
-	// The tarball, on the same machine.
-	local := func() string { return b.MustRun(t, "find", "/usr/local", "/etc/systemd", "!", "-type", "d") }
-	clean := local()
-	b.follow("tarball", 0, "/usr/src/"+name)
-	b.says(b.run(0, "/usr/local/bin/mode", "--version"), version)
-	b.says(b.run(0, "/usr/src/"+name+"/scripts/install", "uninstall", "/", "/usr/local"), "Yours to delete", "/var/lib/mode-controller")
-	if diff := cmp.Diff(clean, local()); diff != "" {
-		t.Errorf("the tarball's files, -before +after:\n%s", diff)
 	}
 }

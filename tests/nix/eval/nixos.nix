@@ -93,6 +93,7 @@ in
     })) { };
   };
 
+  config.networking.firewall.allowedTCPPorts = lib.optional config.services.openssh.enable 22;
   config.systemd.units =
     rendered ".service" serviceText config.systemd.services
     // rendered ".socket" (_: "[Unit]\n\n[Socket]\n") config.systemd.sockets

@@ -1,5 +1,6 @@
 # Stands in for a package set: what the module takes from one, with paths below a folder of the
-# test's own in the place of the store. Nothing is built; the test runs the commands itself.
+# test's own in the place of the store. Nothing is built; the test runs the commands itself. As in
+# a real one, a text with such a path knows of it: it can't become the name of anything.
 {
   lib,
   store,
@@ -10,9 +11,10 @@ let
   derivation = name: more: {
     type = "derivation";
     inherit name;
-    outPath = "${store}/${name}";
-    drvPath = "${store}/${name}.drv";
+    outPath = known "${store}/${name}";
+    drvPath = known "${store}/${name}.drv";
   } // more;
+  known = path: builtins.appendContext path { "${builtins.storeDir}/00000000000000000000000000000000-stand-in".path = true; };
   plain = name: derivation name { };
   value =
     with lib.types;
@@ -39,7 +41,12 @@ let
       generate = name: v: derivation name { value = builtins.toJSON v; };
     };
     runCommandLocal = name: inputs: buildCommand: derivation name { inherit inputs buildCommand; };
-    linkFarm = name: entries: derivation name { inherit entries; };
+    # In nixpkgs, too, the names become those of attributes.
+    linkFarm = name: entries: derivation name {
+      entries = builtins.attrValues (
+        builtins.listToAttrs (map (e: { inherit (e) name; value = e; }) entries)
+      );
+    };
     coreutils = plain "coreutils";
     systemd = plain "systemd";
     stdenv.cc = derivation "gcc-wrapper" { cc = plain "gcc-lib"; };

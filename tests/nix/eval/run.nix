@@ -1,12 +1,14 @@
 # Evaluates cases, each a module beside Dubnium's, and gives what each of them comes to.
 #   cases: a folder of NAME.nix; only: the names to evaluate; store: a folder for what is "built"
 #   lib: nixpkgs' lib, or null for the shim; nixpkgs: a whole NixOS, or null for the stub of it
+#   systems: give what a rebuild would build, too (of a whole NixOS)
 {
   cases,
   only,
   store,
   lib ? null,
   nixpkgs ? null,
+  systems ? false,
 }:
 let
   theLib =
@@ -38,7 +40,10 @@ let
             })
           ];
           boot.loader.grub.enable = false;
-          fileSystems."/".device = "none";
+          fileSystems."/" = {
+            device = "none";
+            fsType = "tmpfs";
+          };
           system.stateVersion = theLib.mkDefault "25.11";
         }
       ];
@@ -127,6 +132,7 @@ let
         redis = config.services.redis.servers ? dubnium-memory;
         tailscale = config.services.tailscale.enable;
       };
+      system = if systems then builtins.unsafeDiscardStringContext config.system.build.toplevel.drvPath else "";
       sops = theLib.optionalAttrs (config ? sops) { file = toString config.sops.defaultSopsFile; key = config.sops.age.keyFile; };
     };
 in
