@@ -34,8 +34,13 @@ type Key struct {
 	Example string   // as TOML, different from Default
 	// EmptyAllowed says that "" or [] is allowed and means "none".
 	EmptyAllowed bool
-	Min, Max     int // of an integer or its items; both 0 for other types
+	Required     bool // of a table of many: each has to set it, so that it has no default
+	Min, Max     int  // of an integer or its items; both 0 for other types
 }
+
+// OfMany tells whether the key is of a table of which there are many, each by a
+// name; AnyName stands for it in the path.
+func (k Key) OfMany() bool { return strings.Contains(k.Path, AnyName) }
 
 // Section documents one table of the file.
 type Section struct {
@@ -49,10 +54,14 @@ func Reference() []Key {
 	c := Default()
 	var keys []Key
 	for _, d := range definitions() {
-		keys = append(keys, Key{
-			Path: d.path, Type: d.typ(), Default: d.literal(&c), Doc: d.doc, Enum: d.enum,
-			Range: d.limits(), Example: d.example, EmptyAllowed: d.empty, Min: d.min, Max: d.max,
-		})
+		k := Key{
+			Path: d.path, Type: d.typ(), Doc: d.doc, Enum: d.enum,
+			Range: d.limits(), Example: d.example, EmptyAllowed: d.empty, Required: d.required, Min: d.min, Max: d.max,
+		}
+		if !d.required {
+			k.Default = d.literal(&c)
+		}
+		keys = append(keys, k)
 	}
 	return keys
 }
@@ -84,7 +93,7 @@ func (d definition) typ() Type {
 		return TypeOptionalInteger
 	case *[]int:
 		return TypeIntegers
-	case *string, *mode.Mode, *Runtime, *Placement, *RemoteSessions, *Embedder:
+	case *string, *mode.Mode, *Runtime, *Placement, *RemoteSessions, *Embedder, *Network:
 		return TypeString
 	case *[]string:
 		return TypeStrings
@@ -175,6 +184,8 @@ func (d definition) literal(c *Config) string {
 	case *Runtime:
 		return quote(string(*v))
 	case *Placement:
+		return quote(string(*v))
+	case *Network:
 		return quote(string(*v))
 	case *RemoteSessions:
 		return quote(string(*v))
