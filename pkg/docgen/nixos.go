@@ -28,6 +28,9 @@ type nixOption struct {
 	Max     int      `json:"max"`
 	Enum    []string `json:"enum,omitempty"` // the allowed values, or items of a list
 	Empty   bool     `json:"empty"`          // the empty string is allowed
+	// Required says that there is no default. Only options below a name of the
+	// user's own, "<name>" in the path, are.
+	Required bool `json:"required,omitempty"`
 	Default any      `json:"default"`        // nil is null
 	// DefaultText says, in Markdown, what a default is that the module computes.
 	DefaultText string `json:"default_text,omitempty"`
@@ -97,7 +100,7 @@ func nixOptions() ([]nixOption, error) {
 		}
 		o := nixOption{
 			Path: k.Path, Key: true, Type: nixTypes[k.Type], Min: k.Min, Max: k.Max,
-			Enum: k.Enum, Empty: k.EmptyAllowed, Doc: k.Doc,
+			Enum: k.Enum, Empty: k.EmptyAllowed, Required: k.Required, Doc: k.Doc,
 		}
 		if o.Type == "" {
 			return nil, fmt.Errorf("%s is a %s, which the NixOS module has no type for", k.Path, k.Type)
@@ -198,7 +201,9 @@ func nixReference(options []nixOption) []byte {
 			}
 			fmt.Fprintf(&b, "\n### dubnium.%s\n\n%s\n\n- type: %s\n", o.Path, o.Doc, o.words())
 			text := o.DefaultText
-			if text == "" {
+			if o.Required {
+				text = "none; it has to be set"
+			} else if text == "" {
 				text = "`" + nixLiteral(o.Default) + "`"
 			}
 			fmt.Fprintf(&b, "- default: %s\n", text)

@@ -36,7 +36,7 @@ func TestNixOptions(t *testing.T) {
 		if !strings.HasSuffix(o.Doc, ".") {
 			t.Errorf("%s: the doc %q is no sentence", o.Path, o.Doc)
 		}
-		if o.Default == nil && o.DefaultText == "" && !strings.HasSuffix(string(o.Type), " or null") {
+		if o.Default == nil && o.DefaultText == "" && !o.Required && !strings.HasSuffix(string(o.Type), " or null") {
 			t.Errorf("%s has no default", o.Path)
 		}
 	}

@@ -29,6 +29,9 @@ type sandbox struct {
 	refused  tokens // taken out again
 
 	write string // the one folder, perhaps absent, that may be written
+
+	builds    tokens // the namespaces that it makes, each with a host name of its own; none unless set
+	buildsWhy string
 }
 
 func (s sandbox) entries() []entry {
@@ -74,12 +77,19 @@ func (s sandbox) entries() []entry {
 	entries = append(entries,
 		set("ProtectClock", yes),
 		set("ProtectControlGroups", yes),
-		set("ProtectHostname", yes),
+	)
+	namespaces := unitfile.Value(yes)
+	if s.builds == nil {
+		entries = append(entries, set("ProtectHostname", yes))
+	} else {
+		namespaces = s.builds
+	}
+	entries = append(entries,
 		set("ProtectKernelLogs", yes),
 		set("ProtectKernelModules", yes),
 		set("ProtectKernelTunables", yes),
 		set("LockPersonality", yes),
-		set("RestrictNamespaces", yes),
+		set("RestrictNamespaces", namespaces, lines(s.buildsWhy)...),
 		set("RestrictRealtime", yes),
 		set("RestrictAddressFamilies", s.families, lines(s.familiesWhy)...),
 		set("SystemCallArchitectures", text("native")),
