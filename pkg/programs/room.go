@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/ryjen/dubnium/pkg/cli"
 	"github.com/ryjen/dubnium/pkg/exitcode"
@@ -156,7 +157,8 @@ func (c *roomCheckCmd) Run(ctx context.Context, env *cli.Env) error {
 
 type roomGoneCmd struct {
 	output `embed:""`
-	Name   string `arg:"" help:"The room, whether or not the configuration still has it."`
+	Wait   time.Duration `name:"wait" default:"3s" placeholder:"TIME" help:"How long the kernel may take to clean up behind a room that has just ended (default ${default})."`
+	Name   string        `arg:"" help:"The room, whether or not the configuration still has it."`
 }
 
 // roomGone is the document of room gone.
@@ -169,7 +171,7 @@ type roomGone struct {
 
 // Run looks for what is left of a room.
 func (c *roomGoneCmd) Run(ctx context.Context, env *cli.Env) error {
-	left, err := room.Host{Root: env.Root}.Gone(ctx, c.Name)
+	left, err := room.Host{Root: env.Root}.Gone(ctx, c.Name, c.Wait)
 	if err != nil {
 		return roomError(err)
 	}

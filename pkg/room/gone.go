@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,16 +32,16 @@ var groupsOf = []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgr
 // Slice is the one that rooms are in.
 const Slice = "ai.slice"
 
-// Gone lists what is there of a room. It gives the kernel a moment to take down
-// what nobody uses any more. A room that runs is there in full.
-func (h Host) Gone(ctx context.Context, name string) ([]Leftover, error) {
+// Gone lists what is there of a room, once the kernel has had patience to take
+// down what nobody uses any more. A room that runs is there in full.
+func (h Host) Gone(ctx context.Context, name string, patience time.Duration) ([]Leftover, error) {
 	if wrong := config.WrongRoomName(name); wrong != "" {
 		return nil, exitcode.Errorf(exitcode.Usage, "%q %s", cut(name), wrong)
 	}
 	if unix.Geteuid() != 0 {
 		return nil, exitcode.Errorf(exitcode.NotPermitted, "only root sees the mounts of all processes; run room gone as root")
 	}
-	return settle(ctx, func() ([]Leftover, error) { return h.left(name) })
+	return settle(ctx, patience, func() ([]Leftover, error) { return h.left(name) })
 }
 
 func (h Host) left(name string) ([]Leftover, error) {

@@ -45,7 +45,7 @@ func (h Host) Run(ctx context.Context, name, term string, std Streams, started f
 		return 0, err
 	}
 	// The kernel may still be taking down what ran under this name until now.
-	running, err := settle(ctx, func() ([]loop, error) { return loopsOf(h.Root, name) })
+	running, err := settle(ctx, Patience, func() ([]loop, error) { return loopsOf(h.Root, name) })
 	if err != nil {
 		return 0, err
 	}
@@ -65,7 +65,7 @@ func (h Host) Run(ctx context.Context, name, term string, std Streams, started f
 	if err != nil {
 		return 0, err
 	}
-	left, err := settle(context.WithoutCancel(ctx), func() ([]loop, error) { return loopsOf(h.Root, name) })
+	left, err := settle(context.WithoutCancel(ctx), Patience, func() ([]loop, error) { return loopsOf(h.Root, name) })
 	if err != nil {
 		return 0, err
 	}

@@ -126,16 +126,18 @@ func loopsOf(root hostfs.Root, name string) ([]loop, error) {
 	return own, err
 }
 
-// patience bounds how long the kernel is given to take down what nobody uses
-// any more.
-const patience = 3 * time.Second
+// Patience bounds how long the kernel is given to take down what nobody uses
+// any more; it takes milliseconds where nothing else is going on.
+const Patience = 3 * time.Second
 
 // settle looks until look finds nothing, for as long as the kernel may take to
 // clean up behind processes that have ended, and gives what it found last.
-func settle[T any](ctx context.Context, look func() ([]T, error)) ([]T, error) {
+func settle[T any](ctx context.Context, patience time.Duration, look func() ([]T, error)) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for tick := time.NewTicker(5 * time.Millisecond); ; {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
 		found, err := look()
 		if err != nil || len(found) == 0 {
 			return found, err
