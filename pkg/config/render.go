@@ -28,7 +28,11 @@ and all that is wrong is told at once, with line and key:
 - The file has to be readable by everyone, because guards run without privileges. Secrets do not belong in it.
 `)
 	for _, s := range Sections() {
-		fmt.Fprintf(&b, "\n## [%s]\n\n%s\n", s.Path, s.Doc)
+		title := "[" + s.Path + "]"
+		if strings.Contains(s.Path, AnyName) { // or it would be taken for a tag
+			title = "`" + title + "`"
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", title, s.Doc)
 		for _, k := range s.Keys {
 			_, name := split(k.Path)
 			fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", name, k.Doc)

@@ -199,7 +199,11 @@ func nixReference(options []nixOption) []byte {
 			if o.Key != part.key {
 				continue
 			}
-			fmt.Fprintf(&b, "\n### dubnium.%s\n\n%s\n\n- type: %s\n", o.Path, o.Doc, o.words())
+			title := "dubnium." + o.Path
+			if strings.Contains(title, config.AnyName) { // or it would be taken for a tag
+				title = "`" + title + "`"
+			}
+			fmt.Fprintf(&b, "\n### %s\n\n%s\n\n- type: %s\n", title, o.Doc, o.words())
 			text := o.DefaultText
 			if o.Required {
 				text = "none; it has to be set"

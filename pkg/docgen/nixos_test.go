@@ -71,7 +71,7 @@ func TestNixOptions(t *testing.T) {
 	}
 	page := string(nixReference(options))
 	for _, p := range paths {
-		if strings.Count(page, "\n### dubnium."+p+"\n") != 1 {
+		if strings.Count(page, "\n### dubnium."+p+"\n")+strings.Count(page, "\n### `dubnium."+p+"`\n") != 1 {
 			t.Errorf("%s is not once on the page", p)
 		}
 	}

@@ -57,6 +57,7 @@ func roomUnit(cfg config.Config, p Paths) Unit {
 					callsWhy:    "The launcher mounts. In the room the capabilities for that are gone.",
 					refused:     tokens{"@keyring"},
 					write:       cfg.Rooms.Vault,
+					openat2:     "It refuses openat2(2), with which the launcher stays in the vault. No file system of a room knows setuid.",
 					builds:      tokens{"mnt", "pid", "ipc", "uts", "net", "cgroup"},
 					buildsWhy: "Those of a room. User namespaces, in which its root would have powers again, are not among them. " +
 						"ProtectHostname= is left out: a room has a host name.",

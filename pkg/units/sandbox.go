@@ -30,6 +30,8 @@ type sandbox struct {
 
 	write string // the one folder, perhaps absent, that may be written
 
+	openat2 string // why RestrictSUIDSGID= is left out, which refuses this call
+
 	builds    tokens // the namespaces that it makes, each with a host name of its own; none unless set
 	buildsWhy string
 }
@@ -51,7 +53,7 @@ func (s sandbox) entries() []entry {
 		set("ProtectHome", home, lines(s.homeWhy)...),
 		set("PrivateTmp", yes),
 		set("NoNewPrivileges", yes),
-		set("RestrictSUIDSGID", yes),
+		set("RestrictSUIDSGID", unitfile.Bool(s.openat2 == ""), lines(s.openat2)...),
 		set("CapabilityBoundingSet", capabilities(s.caps), lines(s.capsWhy)...),
 	}
 	if s.write != "" {

@@ -148,7 +148,11 @@ func host(t *testing.T, files ...string) box {
 	for _, path := range files {
 		command(t, ".", nil, "cp", "-r", path, src)
 	}
-	o := loop.Options(docs.Files()...)
+	lacks, err := docs.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := loop.Options(lacks...)
 	o.Files = append(o.Files, machine.File{Path: "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", Content: "force-unsafe-io\n"}) // manuals are wanted here, and no fsync
 	o.Files = append(o.Files, machine.File{Path: "/etc/apt/apt.conf.d/yes", Content: "APT::Get::Assume-Yes \"true\";\n"})
 	o.Overlay = append(slices.DeleteFunc(o.Overlay, func(dir string) bool { return filepath.Base(dir) == "root" }), overlay)

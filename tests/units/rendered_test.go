@@ -276,7 +276,7 @@ var exposure = map[string]struct {
 	"dubnium-memory-api.service":      {18, "the network: clients, the database, the embedding endpoint; the unit of whoever asks"},
 	"dubnium-embed-worker.service":    {16, "the network: the database, Redis, the embedding endpoint"},
 	"dubnium-memory-expire.service":   {15, "the service's socket"},
-	"room@.service":                   {46, "root that mounts, makes device nodes and namespaces, and gives them up before the command"},
+	"room@.service":                   {48, "root that mounts, makes device nodes and namespaces, and gives them up before the command"},
 	"dubnium-memory-database.service": {12, "the superuser of the database"},
 }
 

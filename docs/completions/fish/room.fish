@@ -9,7 +9,7 @@ function __room_words --description 'the command and its arguments, without flag
             continue
         end
         switch $word
-            case --config --timeout --format
+            case --config --timeout --format --wait
                 set skip yes
             case '-*'
             case '*'
@@ -47,5 +47,6 @@ complete -c room -n '__room_below check' -l format -r -f -a 'plain json' -d 'Pri
 complete -c room -n '__room_below check' -l json -d 'Print the result as JSON; short for --format=json'
 complete -c room -n '__room_below gone' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c room -n '__room_below gone' -l json -d 'Print the result as JSON; short for --format=json'
+complete -c room -n '__room_below gone' -l wait -r -f -d 'How long the kernel may take to clean up behind a room that has just ended (default 3s)'
 complete -c room -n '__room_below image' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c room -n '__room_below image' -l json -d 'Print the result as JSON; short for --format=json'
