@@ -22,6 +22,10 @@ import (
 // room's first process (Inside).
 const InsideCommand = "inside"
 
+// setUpBound is how long the first process may take to build the room, which is
+// mounts and no reading.
+const setUpBound = 2 * time.Minute
+
 // stopGrace is how long a command that was told to end may take. systemd gives
 // it less.
 const stopGrace = 90 * time.Second
@@ -107,7 +111,9 @@ func (h Host) launch(ctx context.Context, s spec, r *config.Room, device *os.Fil
 		}
 	})
 	defer forwarded()
+	late := time.AfterFunc(setUpBound, func() { _ = c.cmd.Process.Kill() })
 	began, setUp := c.began()
+	late.Stop()
 	if setUp == nil && began {
 		if err := started(); err != nil {
 			_ = c.cmd.Process.Kill()

@@ -54,7 +54,7 @@ func apart() int {
 		fmt.Fprintln(os.Stderr, "rooms need root: run the tests as root")
 		return 1
 	}
-	cmd := exec.Command("unshare", append([]string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "/proc/self/exe"}, os.Args[1:]...)...)
+	cmd := exec.Command("unshare", append([]string{"--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "/proc/self/exe"}, os.Args[1:]...)...)
 	self, err := os.Executable()
 	if err == nil {
 		cmd.Args[len(cmd.Args)-len(os.Args)] = self
@@ -204,6 +204,7 @@ func (s *site) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	s.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "room"), args...)
+	cmd.WaitDelay = 5 * time.Second // a room that outlives its launcher holds the streams
 	if args[0] != "image" && args[0] != "gone" {
 		cmd.Args = append(cmd.Args, "--config", s.path("dubnium.toml"))
 	}
@@ -425,6 +426,9 @@ func TestOwnNames(t *testing.T) {
 	cmd := s.command("run", name)
 	cmd.Env = append(os.Environ(), "SECRET=1", "TERM=vt100")
 	r := run(t, cmd)
+	if here, err := os.Hostname(); err != nil || here == name {
+		t.Errorf("the machine's name is now %s, %v", here, err)
+	}
 	var pid int
 	var host string
 	ids, env, _ := strings.Cut(r.stdout, "\n")
