@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -103,8 +104,12 @@ func build() (string, error) {
 
 const demoImage = "demo.sqsh"
 
-// names makes names of rooms that no other test has.
-var names atomic.Int32
+// names and this run's own part make names of rooms that no other test has, also
+// of another run: loop devices are the whole machine's.
+var (
+	names atomic.Int32
+	own   = strconv.FormatInt(time.Now().UnixNano(), 36)
+)
 
 // site is a machine's rooms: images, a vault, a configuration.
 type site struct {
@@ -168,7 +173,7 @@ func (s *site) demo() string {
 // add adds a room of an image, "" for the probe's, and gives its name.
 func (s *site) add(image string, more ...string) string {
 	s.t.Helper()
-	name := fmt.Sprintf("test-%d-%d", os.Getpid(), names.Add(1))
+	name := fmt.Sprintf("test-%s-%d", own, names.Add(1))
 	if image == "" {
 		image = s.demo()
 	}
