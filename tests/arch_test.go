@@ -165,7 +165,7 @@ func TestOnlyTheRunnerExits(t *testing.T) {
 		"guardproc": "guards are processes, so that they can't take the controller along",
 		"gpu":       "observe-gpu is a process, so that a driver that hangs or crashes can't take its reader along",
 
-		"room":      "a room's first process is in namespaces of its own, and images are made by mksquashfs",
+		"room": "a room's first process is in namespaces of its own, and images are made by mksquashfs",
 
 		"memory/cluster": "a private Postgres is a process, and Postgres has no other form",
 	}

@@ -25,7 +25,7 @@ const (
 
 // Key documents one key.
 type Key struct {
-	Path    string   // with dots, as under the NixOS option dubnium
+	Path    string   // with dots, as under the NixOS option dubnium; AnyName stands for a name of the user's own
 	Type    Type     //
 	Default string   // as TOML; empty when the key is absent by default
 	Doc     string   // sentences in Markdown
@@ -37,10 +37,6 @@ type Key struct {
 	Required     bool // of a table of many: each has to set it, so that it has no default
 	Min, Max     int  // of an integer or its items; both 0 for other types
 }
-
-// OfMany tells whether the key is of a table of which there are many, each by a
-// name; AnyName stands for it in the path.
-func (k Key) OfMany() bool { return strings.Contains(k.Path, AnyName) }
 
 // Section documents one table of the file.
 type Section struct {

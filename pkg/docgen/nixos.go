@@ -22,16 +22,16 @@ const nixFile = "nixos-module/options.json"
 type nixOption struct {
 	Path string `json:"path"` // with dots
 	// Key says that the value is written to dubnium.toml under the same name.
-	Key     bool     `json:"key"`
-	Type    nixType  `json:"type"`
-	Min     int      `json:"min"` // of an integer, or of the items of a list of them
-	Max     int      `json:"max"`
-	Enum    []string `json:"enum,omitempty"` // the allowed values, or items of a list
-	Empty   bool     `json:"empty"`          // the empty string is allowed
+	Key   bool     `json:"key"`
+	Type  nixType  `json:"type"`
+	Min   int      `json:"min"` // of an integer, or of the items of a list of them
+	Max   int      `json:"max"`
+	Enum  []string `json:"enum,omitempty"` // the allowed values, or items of a list
+	Empty bool     `json:"empty"`          // the empty string is allowed
 	// Required says that there is no default. Only options below a name of the
 	// user's own, "<name>" in the path, are.
 	Required bool `json:"required,omitempty"`
-	Default any      `json:"default"`        // nil is null
+	Default  any  `json:"default"` // nil is null
 	// DefaultText says, in Markdown, what a default is that the module computes.
 	DefaultText string `json:"default_text,omitempty"`
 	Example     any    `json:"example"` // nil is none
