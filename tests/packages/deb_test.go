@@ -167,6 +167,7 @@ func host(t *testing.T, files ...string) box {
 // stays is what a machine keeps when Dubnium has gone: logs and data.
 var stays = []string{
 	"/var/lib/mode-controller", "/var/lib/mode-controller/events.jsonl", "/var/lib/mode-controller/tally.json",
+	"/var/lib/dubnium/rooms", "/var/lib/dubnium/vault",
 }
 
 // TestDeb installs, upgrades, removes and purges the package on a machine that
