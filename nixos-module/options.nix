@@ -12,6 +12,16 @@ let
   known = builtins.fromJSON (builtins.readFile ./options.json);
   pathOf = o: lib.splitString "." o.path;
 
+  # Options with "<name>" in their path are those of one table of many, each of which has a name
+  # of the user's own: an attribute set of submodules.
+  isOfMany = o: lib.elem "<name>" (pathOf o);
+  single = builtins.filter (o: !isOfMany o) known.options;
+  # tables gives the options of each such set, by the path of the set.
+  tables = builtins.groupBy (o: lib.removeSuffix ".<name>.${lastOf o}" o.path) (
+    builtins.filter isOfMany known.options
+  );
+  lastOf = o: builtins.elemAt (pathOf o) (builtins.length (pathOf o) - 1);
+
   string =
     o:
     if o ? enum then
@@ -84,11 +94,23 @@ let
       {
         type = typeOf.${o.type} o;
         description = o.doc;
-        default = computed.${o.path} or o.default;
       }
+      // lib.optionalAttrs (!(o.required or false)) { default = computed.${o.path} or o.default; }
       // lib.optionalAttrs (o ? default_text) { defaultText = lib.literalMD o.default_text; }
       // lib.optionalAttrs (o.example != null) { inherit (o) example; }
     );
+
+  table =
+    options:
+    mkOption {
+      type = types.attrsOf (
+        types.submodule {
+          options = builtins.listToAttrs (map (o: lib.nameValuePair (lastOf o) (option o)) options);
+        }
+      );
+      default = { };
+      description = "The tables of this kind, by their names.";
+    };
 
   valueOf =
     o:
@@ -96,12 +118,27 @@ let
       value = lib.getAttrFromPath (pathOf o) cfg;
     in
     lib.optionalAttrs (value != null) (lib.setAttrByPath (pathOf o) (mkDefault value));
+  valueOfTable =
+    path: options:
+    lib.setAttrByPath (lib.splitString "." path) (
+      mkDefault (
+        builtins.mapAttrs (
+          _: values: lib.filterAttrs (_: v: v != null) (lib.genAttrs (map lastOf options) (n: values.${n}))
+        ) (lib.getAttrFromPath (lib.splitString "." path) cfg)
+      )
+    );
 in
 {
   options.dubnium = lib.foldl' lib.recursiveUpdate { } (
-    map (o: lib.setAttrByPath (pathOf o) (option o)) known.options
+    map (o: lib.setAttrByPath (pathOf o) (option o)) single
+    ++ map (path: lib.setAttrByPath (lib.splitString "." path) (table tables.${path})) (
+      builtins.attrNames tables
+    )
   );
 
   # A key that is null is left out: the file has no null, and the reader's default holds.
-  config.dubnium.settings = lib.mkMerge (map valueOf (builtins.filter (o: o.key) known.options));
+  config.dubnium.settings = lib.mkMerge (
+    map valueOf (builtins.filter (o: o.key) single)
+    ++ map (path: valueOfTable path tables.${path}) (builtins.attrNames tables)
+  );
 }

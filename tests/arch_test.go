@@ -38,7 +38,7 @@ var layers = []struct {
 	}},
 	{"gathering: facts into the domain's words", []string{"collect", "guards", "jobs", "record", "survey", "units"}},
 	{"engines: what acts", []string{
-		"guardproc", "siteguard", "unitctl", "reconcile", "idle",
+		"guardproc", "siteguard", "unitctl", "reconcile", "idle", "room",
 		"memory/embed", "memory/store", "memory/cluster", "memory/service", "memory/httpapi", "memory/worker", "memory/client",
 	}},
 	{"edge: what people and systemd run", []string{
@@ -164,6 +164,8 @@ func TestOnlyTheRunnerExits(t *testing.T) {
 	starts := map[string]string{
 		"guardproc": "guards are processes, so that they can't take the controller along",
 		"gpu":       "observe-gpu is a process, so that a driver that hangs or crashes can't take its reader along",
+
+		"room": "a room's first process is in namespaces of its own, and images are made by mksquashfs",
 
 		"memory/cluster": "a private Postgres is a process, and Postgres has no other form",
 	}

@@ -297,13 +297,12 @@ func TestInstallFails(t *testing.T) {
 func TestInstalledMachine(t *testing.T) {
 	root := t.TempDir()
 	mustInstall(t, "install", root, "/usr/local")
+	images, files := roomFiles(t)
 	m := machine.Start(t, machine.Options{
-		Overlay: []string{root},
-		Files: []machine.File{
-			{Path: configFile, Content: "[desktop]\nloginUnits = [\"headless-dm.service\"]\n"},
-			{Path: "/var/lib/vllm/venv/bin/vllm", Content: "#!/bin/sh\n", Mode: 0o755}, // the site brings these
-			{Path: "/var/lib/plano/venv/bin/planoai", Content: "#!/bin/sh\n", Mode: 0o755},
-		},
+		Overlay: []string{root, images}, LoopDevices: true,
+		Files: append(files,
+			machine.File{Path: "/var/lib/vllm/venv/bin/vllm", Content: "#!/bin/sh\n", Mode: 0o755}, // the site brings these
+			machine.File{Path: "/var/lib/plano/venv/bin/planoai", Content: "#!/bin/sh\n", Mode: 0o755}),
 	})
 	if _, err := m.WaitSession(t.Context()); err != nil {
 		t.Fatal(err)
@@ -334,4 +333,5 @@ func TestInstalledMachine(t *testing.T) {
 	if got := m.MustRun(t, "systemctl", "--failed", "--no-legend"); got != "" {
 		t.Errorf("failed units: %s", got)
 	}
+	t.Run("rooms", func(t *testing.T) { rooms(t, m) })
 }

@@ -93,6 +93,8 @@ func TestExit(t *testing.T) {
 		{"coded error, joined", run, fail(errors.Join(errPlain, exitcode.With(exitcode.Failed, errPlain))), outcome{41, "", "mode: the disk is on fire\nthe disk is on fire\n"}},
 		{"status says nothing", run, fail(Status(exitcode.CPULoadHigh)), outcome{12, "", ""}},
 		{"status of success", run, fail(Status(exitcode.OK)), outcome{}},
+		{"status of another program", run, fail(Passed(1)), outcome{Code: 1}},
+		{"success of another program", run, fail(Passed(0)), outcome{}},
 		{"error without a code", run, fail(errPlain), outcome{32, "", "mode: the disk is on fire\nmode: this error carries no exit code, " + bug}},
 		{"code outside the contract", run, fail(exitcode.With(1, errPlain)), outcome{32, "", "mode: the disk is on fire\nmode: this error carries the exit code 1, which no error may have, " + bug}},
 		{"error with the code of success", run, fail(exitcode.With(exitcode.OK, errPlain)), outcome{32, "", "mode: the disk is on fire\nmode: this error carries the exit code 0, which no error may have, " + bug}},

@@ -191,6 +191,9 @@ func (r *runner) end(err error) exitcode.Code {
 	if err == nil {
 		err = r.out.failed()
 	}
+	if other, is := errors.AsType[passed](err); is {
+		return exitcode.Code(other)
+	}
 	var coder exitcode.Coder
 	coded := errors.As(err, &coder)
 	switch {

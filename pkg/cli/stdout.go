@@ -24,6 +24,22 @@ type status exitcode.Code
 func (s status) Error() string           { return exitcode.Code(s).Meaning() }
 func (s status) ExitCode() exitcode.Code { return exitcode.Code(s) }
 
+// Passed is an error that ends the program, silently, with the exit status of
+// another that it ran in the user's name, and whose status is the result, within
+// the contract or not. It is nil for 0.
+func Passed(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return passed(code)
+}
+
+type passed int
+
+func (p passed) Error() string {
+	return fmt.Sprintf("exit status %d of the program that was run", int(p))
+}
+
 // errReaderGone is a write to a pipe that nobody reads any more; errStdout is
 // any other failure to write the result.
 var (

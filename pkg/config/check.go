@@ -151,6 +151,7 @@ func (p *parser) combinations() {
 		p.problem(max(p.set["idle.pause"], p.set["idle.pauseMost"]), "idle.pauseMost", "is %v, and idle.pause is %v; the longest pause can't be shorter than the first", c.Idle.PauseMost, c.Idle.Pause)
 	}
 	p.acceptable()
+	p.rooms()
 	if c.Memory.Database.DSN != "" && c.Memory.Database.DSNFile != "" {
 		p.problem(p.set["memory.database.dsnFile"], "memory.database.dsnFile", "is set beside memory.database.dsn; leave one of them out")
 	}

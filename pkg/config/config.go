@@ -36,6 +36,7 @@ type Config struct {
 	Slices              Slices
 	Guards              Guards
 	Memory              Memory
+	Rooms               Rooms
 	Metrics             Metrics
 	Idle                Idle
 	Degraded            Degraded

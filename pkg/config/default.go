@@ -63,6 +63,7 @@ func Default() Config {
 			Audio:         defaultAudio(),
 		},
 		Memory:   defaultMemory(),
+		Rooms:    defaultRooms(),
 		Metrics:  defaultMetrics(),
 		Idle:     defaultIdle(),
 		Degraded: Degraded{DesktopUnits: []string{}},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -15,7 +16,15 @@ import (
 // render writes every key that c has.
 func render(c Config) string {
 	var b strings.Builder
-	for _, d := range definitions() {
+	defs := slices.DeleteFunc(definitions(), func(d definition) bool { return d.of != nil })
+	for _, name := range c.Rooms.Names() {
+		for _, d := range roomKeys() {
+			if d.of != nil {
+				defs = append(defs, d.inRoom(name))
+			}
+		}
+	}
+	for _, d := range defs {
 		if value := d.literal(&c); value != "" {
 			b.WriteString(d.path + " = " + value + "\n")
 		}
@@ -35,6 +44,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("[hardware]\npresentGpus = [0, 1]\ndisplayGpu = 0\ncomputeGpus = [ 1, # c\n]\r\n"))
 	f.Add([]byte("slices.ai.cpuWeight = 1\n[slices.platform]\nioWeight = 1\n[slices]\n"))
 	f.Add([]byte("\"boot\".'defaultMode' = \"\"\"\\\n compute\"\"\"\n[[vllm]]\n[a.b]\nc = {d = 1979-05-27T07:32:00Z}"))
+	f.Add([]byte("[rooms.named.a]\nimage = \"i\"\nsha256 = \"" + strings.Repeat("0", 64) + "\"\ncommand = [\"/c\"]\nvaultRead = [\"a/b\"]\n[rooms]\nnamed.b = {}\nnamed.c.gpu = true\n"))
 	f.Add([]byte("vllm.servedModelName = \"\\u00e9\\\\\\\"\"\nvllm.extraArgs = ['\\n', \"\"]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("f", data)

@@ -14,6 +14,8 @@ type definition struct {
 
 	enum     []string            // the allowed values, where they are few
 	min, max int                 // of an integer
+	required bool                // there is no default; only of the keys of a table of many
+	of       func(*Room) any     // at, of the keys of a room
 	empty    bool                // an empty string, or a list without items, means "none"
 	zero     bool                // a duration may be 0
 	repeat   bool                // a list may hold an item twice
@@ -56,6 +58,8 @@ func sections() []section {
 		{"memory.retention", "For how long what is stored is kept."},
 		{"memory.embeddings", "What turns text into vectors. The keys from url on are of the provider \"openai\"."},
 		{"memory.artifacts", "Evidence that is kept outside of the database."},
+		{"rooms", "Disposable sandboxes, which docs/rooms.md is about."},
+		{roomsTable + "." + AnyName, "A room by its name: lower-case letters, digits and hyphens, at most 48. room@NAME.service runs it."},
 		{"metrics", "Figures for monitoring."},
 		{"idle", "Going to compute when nobody uses the machine. It is off unless enabled."},
 		{"degraded", "What compute may lack and is entered all the same, as degraded-compute. By default nothing: the prior mode is restored."},
@@ -70,7 +74,7 @@ func definitions() []definition {
 		sliceKeys("interactive", func(c *Config) *Slice { return &c.Slices.Interactive }),
 		sliceKeys("ai", func(c *Config) *Slice { return &c.Slices.AI }),
 		sliceKeys("platform", func(c *Config) *Slice { return &c.Slices.Platform }),
-		guardKeys(), loadKeys(), jobKeys(), audioKeys(), memoryKeys(), metricsKeys(), idleKeys(), degradedKeys(),
+		guardKeys(), loadKeys(), jobKeys(), audioKeys(), memoryKeys(), roomKeys(), metricsKeys(), idleKeys(), degradedKeys(),
 	} {
 		defs = append(defs, part...)
 	}

@@ -19,7 +19,7 @@ import (
 const maxProblems = 50
 
 // maxParts bounds how many names with dots between them a key can be. The keys
-// have three at most, and the fourth lets what is below one be told of.
+// have four at most.
 const maxParts = 4
 
 // Parse reads a configuration. What the file does not set has its default.
@@ -53,6 +53,7 @@ type parser struct {
 	config   Config
 	keys     map[string]definition
 	problems []Problem
+	roomLine map[string]int // where a room begins
 
 	set    map[string]int   // key -> line
 	items  map[string][]int // key of a list -> line of each item
@@ -85,6 +86,8 @@ func newParser(data []byte) *parser {
 		items:  map[string][]int{},
 		wrong:  map[string]bool{},
 		tables: map[string]table{},
+
+		roomLine: map[string]int{},
 	}
 	for _, d := range definitions() {
 		p.keys[d.path] = d
@@ -178,15 +181,18 @@ func bare(part string) string {
 // header opens a table and tells whether its keys are worth a look.
 func (p *parser) header(parts []string, line int, array bool) bool {
 	key := strings.Join(parts, ".")
+	path, _ := generic(parts)
 	switch {
 	case array:
 		p.problem(line, key, "no list of tables is known; write [%s] for a table", cut(key, 100))
 		return false
-	case p.keys[key].at != nil:
+	case p.keys[path].at != nil:
 		p.problem(line, key, "is a key and no table; write %s below [%s]", parts[len(parts)-1], strings.Join(parts[:len(parts)-1], "."))
 		return false
-	case !isTable(key):
-		p.problem(line, key, "unknown table; %s", suggestTable(key))
+	case !isTable(path):
+		p.problem(line, key, "unknown table; %s", suggestTable(path))
+		return false
+	case !p.room(parts, line):
 		return false
 	}
 	for i := range parts[:len(parts)-1] {
@@ -230,14 +236,23 @@ func (p *parser) keyValue(under []string, e *unstable.Node) {
 		}
 	}
 	value := e.Value()
-	d, isKey := p.keys[key]
+	path, name := generic(all)
+	d, isKey := p.keys[path]
+	if name != "" && (isKey || isTable(path)) {
+		if !p.room(all, line) {
+			return
+		}
+		if isKey {
+			d = d.inRoom(name)
+		}
+	}
 	switch first, again := p.set[key]; {
 	case again:
 		p.problem(line, key, "is already set on line %d; a key is set once", first)
 	case isKey:
 		p.set[key] = line
 		p.value(d, value, line)
-	case !isTable(key):
+	case !isTable(path):
 		p.problem(line, key, "unknown key; %s", suggestKey(all))
 	case value.Kind != unstable.InlineTable:
 		p.problem(line, key, "is a table and no key; write [%s] and its keys below", key)

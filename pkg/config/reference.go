@@ -25,7 +25,7 @@ const (
 
 // Key documents one key.
 type Key struct {
-	Path    string   // with dots, as under the NixOS option dubnium
+	Path    string   // with dots, as under the NixOS option dubnium; AnyName stands for a name of the user's own
 	Type    Type     //
 	Default string   // as TOML; empty when the key is absent by default
 	Doc     string   // sentences in Markdown
@@ -34,7 +34,8 @@ type Key struct {
 	Example string   // as TOML, different from Default
 	// EmptyAllowed says that "" or [] is allowed and means "none".
 	EmptyAllowed bool
-	Min, Max     int // of an integer or its items; both 0 for other types
+	Required     bool // of a table of many: each has to set it, so that it has no default
+	Min, Max     int  // of an integer or its items; both 0 for other types
 }
 
 // Section documents one table of the file.
@@ -49,10 +50,14 @@ func Reference() []Key {
 	c := Default()
 	var keys []Key
 	for _, d := range definitions() {
-		keys = append(keys, Key{
-			Path: d.path, Type: d.typ(), Default: d.literal(&c), Doc: d.doc, Enum: d.enum,
-			Range: d.limits(), Example: d.example, EmptyAllowed: d.empty, Min: d.min, Max: d.max,
-		})
+		k := Key{
+			Path: d.path, Type: d.typ(), Doc: d.doc, Enum: d.enum,
+			Range: d.limits(), Example: d.example, EmptyAllowed: d.empty, Required: d.required, Min: d.min, Max: d.max,
+		}
+		if !d.required {
+			k.Default = d.literal(&c)
+		}
+		keys = append(keys, k)
 	}
 	return keys
 }
@@ -84,7 +89,7 @@ func (d definition) typ() Type {
 		return TypeOptionalInteger
 	case *[]int:
 		return TypeIntegers
-	case *string, *mode.Mode, *Runtime, *Placement, *RemoteSessions, *Embedder:
+	case *string, *mode.Mode, *Runtime, *Placement, *RemoteSessions, *Embedder, *Network:
 		return TypeString
 	case *[]string:
 		return TypeStrings
@@ -175,6 +180,8 @@ func (d definition) literal(c *Config) string {
 	case *Runtime:
 		return quote(string(*v))
 	case *Placement:
+		return quote(string(*v))
+	case *Network:
 		return quote(string(*v))
 	case *RemoteSessions:
 		return quote(string(*v))

@@ -20,9 +20,15 @@ var update = flag.Bool("update", false, "write docs/configuration.md anew")
 func leaves(prefix string, v reflect.Value, found map[string]uintptr) {
 	for i := range v.NumField() {
 		path := strings.TrimPrefix(prefix+"."+strings.ToLower(v.Type().Field(i).Name), ".")
-		if field := v.Field(i); field.Kind() == reflect.Struct {
+		switch field := v.Field(i); {
+		case field.Kind() == reflect.Struct:
 			leaves(path, field, found)
-		} else {
+		case field.Kind() == reflect.Map:
+			one := reflect.New(field.Type().Elem().Elem())
+			field.Set(reflect.MakeMap(field.Type()))
+			field.SetMapIndex(reflect.ValueOf("demo"), one)
+			leaves(path+".demo", one.Elem(), found)
+		default:
 			found[path] = field.Addr().Pointer()
 		}
 	}
@@ -34,6 +40,9 @@ func TestEveryFieldHasItsKey(t *testing.T) {
 	leaves("", reflect.ValueOf(&c).Elem(), want)
 	got := map[string]uintptr{}
 	for _, d := range definitions() {
+		if d.of != nil {
+			d = d.inRoom("demo")
+		}
 		got[strings.ToLower(d.path)] = reflect.ValueOf(d.at(&c)).Pointer()
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -60,7 +69,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		if !strings.HasSuffix(k.Doc, ".") {
 			t.Errorf("%s: the doc %q is no sentence", k.Path, k.Doc)
 		}
-		if k.Default == "" && k.Type != TypeOptionalInteger {
+		if k.Default == "" && !k.Required && k.Type != TypeOptionalInteger {
 			t.Errorf("%s has no default", k.Path)
 		}
 		if k.Example == k.Default {
@@ -80,6 +89,23 @@ func TestDefaultsAndExamplesAreRight(t *testing.T) {
 	}
 	for _, k := range Reference() {
 		context := needs[k.Path]
+		if strings.Contains(k.Path, AnyName) {
+			k.Path = strings.Replace(k.Path, AnyName, "demo", 1)
+			for _, d := range roomKeys() {
+				if path := strings.Replace(d.path, AnyName, "demo", 1); d.required && path != k.Path {
+					context += path + " = " + d.example + "\n"
+				}
+			}
+		}
+		if k.Required {
+			if _, err := Parse("f", []byte(context)); err == nil || !strings.Contains(err.Error(), k.Path+": is not set") {
+				t.Errorf("without %s: %v", k.Path, err)
+			}
+			if _, err := Parse("f", []byte(context+k.Path+" = "+k.Example)); err != nil {
+				t.Errorf("example: %v", err)
+			}
+			continue
+		}
 		before, err := Parse("f", []byte(context))
 		if err != nil {
 			t.Fatal(err)
@@ -129,7 +155,7 @@ func TestExampleUncommentedIsDefault(t *testing.T) {
 			set++
 		}
 	}
-	optional := func(k Key) bool { return k.Default == "" }
+	optional := func(k Key) bool { return k.Default == "" || strings.Contains(k.Path, AnyName) }
 	if want := len(slices.DeleteFunc(Reference(), optional)); set != want {
 		t.Errorf("%d keys can be uncommented, want %d", set, want)
 	}

@@ -28,7 +28,11 @@ and all that is wrong is told at once, with line and key:
 - The file has to be readable by everyone, because guards run without privileges. Secrets do not belong in it.
 `)
 	for _, s := range Sections() {
-		fmt.Fprintf(&b, "\n## [%s]\n\n%s\n", s.Path, s.Doc)
+		title := "[" + s.Path + "]"
+		if strings.Contains(s.Path, AnyName) { // or it would be taken for a tag
+			title = "`" + title + "`"
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", title, s.Doc)
 		for _, k := range s.Keys {
 			_, name := split(k.Path)
 			fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", name, k.Doc)
@@ -36,9 +40,12 @@ and all that is wrong is told at once, with line and key:
 			if allowed := k.allowedText("`"); allowed != "" {
 				fmt.Fprintf(&b, "- allowed: %s\n", allowed)
 			}
-			if k.Default == "" {
+			switch {
+			case k.Required:
+				b.WriteString("- default: none; it has to be set\n")
+			case k.Default == "":
 				b.WriteString("- default: absent\n")
-			} else {
+			default:
 				fmt.Fprintf(&b, "- default: `%s`\n", k.Default)
 			}
 			fmt.Fprintf(&b, "- example: `%s = %s`\n", name, k.Example)
@@ -80,6 +87,10 @@ func RenderExample() string {
 	for _, s := range Sections() {
 		b.WriteString("\n")
 		comment(plain(s.Doc))
+		if strings.Contains(s.Path, AnyName) {
+			exampleOfMany(&b, s)
+			continue
+		}
 		b.WriteString("[" + s.Path + "]\n")
 		for _, k := range s.Keys {
 			_, name := split(k.Path)
@@ -96,6 +107,19 @@ func RenderExample() string {
 		}
 	}
 	return b.String()
+}
+
+// exampleOfMany writes one table of those that each have a name. It is a
+// comment to its last line: the header alone would already be such a table.
+func exampleOfMany(b *strings.Builder, s Section) {
+	b.WriteString("# [" + strings.Replace(s.Path, AnyName, "demo", 1) + "]\n")
+	for _, k := range s.Keys {
+		_, name := split(k.Path)
+		for _, line := range wrap(plain(k.Doc), exampleWidth-4) {
+			b.WriteString("#   " + line + "\n")
+		}
+		b.WriteString("# " + name + " = " + k.Example + "\n")
+	}
 }
 
 // plain takes the Markdown out of a doc.

@@ -38,6 +38,8 @@ func (p *parser) value(d definition, v *unstable.Node, line int) {
 		p.text(d, v, line, (*string)(at))
 	case *Placement:
 		p.text(d, v, line, (*string)(at))
+	case *Network:
+		p.text(d, v, line, (*string)(at))
 	case *RemoteSessions:
 		p.text(d, v, line, (*string)(at))
 	case *Embedder:

@@ -35,8 +35,16 @@ func suggestTable(path string) string {
 // suggestKey says what an unknown key might have been meant to be: one of the
 // same table, else the key of that name elsewhere, else any that is near.
 func suggestKey(parts []string) string {
-	path, leaf := strings.Join(parts, "."), parts[len(parts)-1]
-	under := strings.Join(parts[:len(parts)-1], ".")
+	path, name := generic(parts)
+	under, _ := generic(parts[:len(parts)-1])
+	leaf := parts[len(parts)-1]
+	// What is suggested has the name that the file has.
+	said := func(path string) string {
+		if name == "" {
+			return path
+		}
+		return strings.Replace(path, AnyName, name, 1)
+	}
 	var all, leaves, named []string
 	for _, d := range definitions() {
 		all = append(all, d.path)
@@ -49,16 +57,16 @@ func suggestKey(parts []string) string {
 		}
 	}
 	if best, ok := nearest(leaf, leaves); ok {
-		return "did you mean " + strings.TrimPrefix(under+"."+best, ".") + "?"
+		return "did you mean " + strings.TrimPrefix(said(under)+"."+best, ".") + "?"
 	}
 	if len(named) > 0 {
 		return "did you mean " + strings.Join(named, " or ") + "?"
 	}
-	if best, ok := nearest(path, append(all, tables()...)); ok {
+	if best, ok := nearest(path, append(all, tables()...)); ok && name == "" {
 		return "did you mean " + best + "?"
 	}
 	if len(leaves) > 0 {
-		return fmt.Sprintf("the keys of [%s] are %s", under, strings.Join(leaves, ", "))
+		return fmt.Sprintf("the keys of [%s] are %s", said(under), strings.Join(leaves, ", "))
 	}
 	return "the tables are " + strings.Join(tables(), ", ")
 }

@@ -22,13 +22,16 @@ const nixFile = "nixos-module/options.json"
 type nixOption struct {
 	Path string `json:"path"` // with dots
 	// Key says that the value is written to dubnium.toml under the same name.
-	Key     bool     `json:"key"`
-	Type    nixType  `json:"type"`
-	Min     int      `json:"min"` // of an integer, or of the items of a list of them
-	Max     int      `json:"max"`
-	Enum    []string `json:"enum,omitempty"` // the allowed values, or items of a list
-	Empty   bool     `json:"empty"`          // the empty string is allowed
-	Default any      `json:"default"`        // nil is null
+	Key   bool     `json:"key"`
+	Type  nixType  `json:"type"`
+	Min   int      `json:"min"` // of an integer, or of the items of a list of them
+	Max   int      `json:"max"`
+	Enum  []string `json:"enum,omitempty"` // the allowed values, or items of a list
+	Empty bool     `json:"empty"`          // the empty string is allowed
+	// Required says that there is no default. Only options below a name of the
+	// user's own, "<name>" in the path, are.
+	Required bool `json:"required,omitempty"`
+	Default  any  `json:"default"` // nil is null
 	// DefaultText says, in Markdown, what a default is that the module computes.
 	DefaultText string `json:"default_text,omitempty"`
 	Example     any    `json:"example"` // nil is none
@@ -97,7 +100,7 @@ func nixOptions() ([]nixOption, error) {
 		}
 		o := nixOption{
 			Path: k.Path, Key: true, Type: nixTypes[k.Type], Min: k.Min, Max: k.Max,
-			Enum: k.Enum, Empty: k.EmptyAllowed, Doc: k.Doc,
+			Enum: k.Enum, Empty: k.EmptyAllowed, Required: k.Required, Doc: k.Doc,
 		}
 		if o.Type == "" {
 			return nil, fmt.Errorf("%s is a %s, which the NixOS module has no type for", k.Path, k.Type)
@@ -196,9 +199,15 @@ func nixReference(options []nixOption) []byte {
 			if o.Key != part.key {
 				continue
 			}
-			fmt.Fprintf(&b, "\n### dubnium.%s\n\n%s\n\n- type: %s\n", o.Path, o.Doc, o.words())
+			title := "dubnium." + o.Path
+			if strings.Contains(title, config.AnyName) { // or it would be taken for a tag
+				title = "`" + title + "`"
+			}
+			fmt.Fprintf(&b, "\n### %s\n\n%s\n\n- type: %s\n", title, o.Doc, o.words())
 			text := o.DefaultText
-			if text == "" {
+			if o.Required {
+				text = "none; it has to be set"
+			} else if text == "" {
 				text = "`" + nixLiteral(o.Default) + "`"
 			}
 			fmt.Fprintf(&b, "- default: %s\n", text)

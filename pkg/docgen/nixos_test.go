@@ -36,7 +36,7 @@ func TestNixOptions(t *testing.T) {
 		if !strings.HasSuffix(o.Doc, ".") {
 			t.Errorf("%s: the doc %q is no sentence", o.Path, o.Doc)
 		}
-		if o.Default == nil && o.DefaultText == "" && !strings.HasSuffix(string(o.Type), " or null") {
+		if o.Default == nil && o.DefaultText == "" && !o.Required && !strings.HasSuffix(string(o.Type), " or null") {
 			t.Errorf("%s has no default", o.Path)
 		}
 	}
@@ -71,7 +71,7 @@ func TestNixOptions(t *testing.T) {
 	}
 	page := string(nixReference(options))
 	for _, p := range paths {
-		if strings.Count(page, "\n### dubnium."+p+"\n") != 1 {
+		if strings.Count(page, "\n### dubnium."+p+"\n")+strings.Count(page, "\n### `dubnium."+p+"`\n") != 1 {
 			t.Errorf("%s is not once on the page", p)
 		}
 	}

@@ -29,7 +29,7 @@ func mainOf(d guard.Descriptor) []byte {
 
 func exitCodes(registry []guard.Descriptor) []byte {
 	var b bytes.Buffer
-	b.WriteString(header + "# Exit codes\n\nEvery binary of Dubnium ends with one of these. A code that is not here, such as 1 or 2, is a fault outside the contract.\n\n| code | meaning | guards |\n| --- | --- | --- |\n")
+	b.WriteString(header + "# Exit codes\n\nEvery binary of Dubnium ends with one of these. A code that is not here, such as 1 or 2, is a fault outside the contract. There is one exception: once a room has begun, `room run` ends with the exit status of its command.\n\n| code | meaning | guards |\n| --- | --- | --- |\n")
 	for _, e := range exitcode.Table() {
 		code := fmt.Sprint(int(e.Code))
 		if e.Code == exitcode.Inspection {

@@ -99,12 +99,15 @@ var contract = []struct {
 	{"mode-boot.service", "Type", "oneshot", "the boot has to go on when it is done"},
 }
 
-// unitNames are the units that are looked at; a template is looked at as the
-// instance that is always there.
+// instances are those as which templates are looked at. No room has to be there
+// for it: the instance is not started.
+var instances = strings.NewReplacer("mode-controller@.", "mode-controller@desktop.", "mode-guard@.", "mode-guard@audio_idle.", "room@.", "room@any.")
+
+// unitNames are the units that are looked at.
 func unitNames(cfg config.Config) []string {
 	var names []string
 	for _, u := range units.All(cfg, units.Paths{}) {
-		names = append(names, strings.Replace(strings.Replace(u.Name, "mode-controller@.", "mode-controller@desktop.", 1), "mode-guard@.", "mode-guard@audio_idle.", 1))
+		names = append(names, instances.Replace(u.Name))
 	}
 	return names
 }

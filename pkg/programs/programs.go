@@ -21,7 +21,9 @@ import (
 )
 
 // All lists the programs of this package.
-func All() []cli.Program { return []cli.Program{Mode(), ObserveCurrent(), Reconcile(), ModeIdle()} }
+func All() []cli.Program {
+	return []cli.Program{Mode(), ObserveCurrent(), Reconcile(), ModeIdle(), Room()}
+}
 
 // output is how a command prints: --json, or --format for those who are used
 // to it.

@@ -32,6 +32,8 @@ func folders(cfg config.Config) []folder {
 		{record.StateDir, "The history of all transitions."},
 		{path.Dir(config.ModelsDirectory), "Data of Dubnium's workloads."},
 		{config.ModelsDirectory, "Model bundles, put there by the operator."},
+		{cfg.Rooms.Directory, "Images of rooms, put there by the operator."},
+		{cfg.Rooms.Vault, "The vault: all that rooms see of this machine, as far as each is given it."},
 		{path.Dir(config.DefaultPath), "The configuration."},
 		{cfg.Guards.SiteDirectory, "The site's own guards, in a folder for each mode."},
 	}

@@ -100,7 +100,7 @@ func wantedBy(u Unit) []string {
 
 func foreignVLLM(cfg config.Config) bool { return cfg.VLLM.Unit != config.Default().VLLM.Unit }
 
-// dropIns are what we add to units of others.
+// dropIns are what we add to units of others, and to instances of our own.
 func dropIns(cfg config.Config) []Unit {
 	var all []Unit
 	if cfg.K3s.Enable {
@@ -117,7 +117,7 @@ func dropIns(cfg config.Config) []Unit {
 			{Name: "Service", Entries: append([]entry{set("Slice", text("ai.slice"))}, gpuEnvironment(cfg)...)},
 		}})
 	}
-	return all
+	return append(all, roomDropIns(cfg)...)
 }
 
 func dropInFor(unit string) string { return path.Join(unit+".d", dropIn) }

@@ -29,6 +29,11 @@ type sandbox struct {
 	refused  tokens // taken out again
 
 	write string // the one folder, perhaps absent, that may be written
+
+	openat2 string // why RestrictSUIDSGID= is left out, which refuses this call
+
+	builds    tokens // the namespaces that it makes, each with a host name of its own; none unless set
+	buildsWhy string
 }
 
 func (s sandbox) entries() []entry {
@@ -48,7 +53,7 @@ func (s sandbox) entries() []entry {
 		set("ProtectHome", home, lines(s.homeWhy)...),
 		set("PrivateTmp", yes),
 		set("NoNewPrivileges", yes),
-		set("RestrictSUIDSGID", yes),
+		set("RestrictSUIDSGID", unitfile.Bool(s.openat2 == ""), lines(s.openat2)...),
 		set("CapabilityBoundingSet", capabilities(s.caps), lines(s.capsWhy)...),
 	}
 	if s.write != "" {
@@ -74,12 +79,19 @@ func (s sandbox) entries() []entry {
 	entries = append(entries,
 		set("ProtectClock", yes),
 		set("ProtectControlGroups", yes),
-		set("ProtectHostname", yes),
+	)
+	namespaces := unitfile.Value(yes)
+	if s.builds == nil {
+		entries = append(entries, set("ProtectHostname", yes))
+	} else {
+		namespaces = s.builds
+	}
+	entries = append(entries,
 		set("ProtectKernelLogs", yes),
 		set("ProtectKernelModules", yes),
 		set("ProtectKernelTunables", yes),
 		set("LockPersonality", yes),
-		set("RestrictNamespaces", yes),
+		set("RestrictNamespaces", namespaces, lines(s.buildsWhy)...),
 		set("RestrictRealtime", yes),
 		set("RestrictAddressFamilies", s.families, lines(s.familiesWhy)...),
 		set("SystemCallArchitectures", text("native")),

@@ -83,6 +83,7 @@ func All(cfg config.Config, p Paths) []Unit {
 	}
 	units = append(units, plano(cfg, p))
 	units = append(units, memoryUnits(cfg, p)...)
+	units = append(units, roomUnit(cfg, p))
 	for i := range units {
 		units[i].Comments = append([]string{Header}, units[i].Comments...)
 	}

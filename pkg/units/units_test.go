@@ -51,7 +51,7 @@ func TestFiles(t *testing.T) {
 		"mode-boot.service", "mode-idle.service", "studio-local-policy.service", "audio-priority.service", "interactive.slice", "ai.slice",
 		"platform.slice", "vllm.service", "plano.service",
 		"dubnium-memory-api.socket", "dubnium-memory-api.service", "dubnium-embed-worker.service",
-		"dubnium-memory-expire.service", "dubnium-memory-expire.timer",
+		"dubnium-memory-expire.service", "dubnium-memory-expire.timer", "room@.service",
 		"sysusers.d/dubnium.conf", "tmpfiles.d/dubnium.conf", "polkit-1/rules.d/50-dubnium.rules",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -8,7 +8,7 @@ dubnium_boot='mode-boot.service mode-observe.service'
 
 # dubnium_stays names the logs and data that outlive the files.
 dubnium_stays() {
-	echo "/var/lib/mode-controller (the history of the transitions), /var/lib/dubnium (models) and /var/lib/dubnium-memory (memories)," \
+	echo "/var/lib/mode-controller (the history of the transitions), /var/lib/dubnium (models, rooms, the vault) and /var/lib/dubnium-memory (memories)," \
 		"with the accounts that own them, dubnium and dubnium-memory; what was logged is in the journal"
 }
 
@@ -37,6 +37,7 @@ dubnium_leaves() {
 		echo "the machine is in compute mode, and only Dubnium brings the desktop back: run mode request desktop first" >&2
 		return 1
 	fi
+	systemctl stop 'room@*.service' # those that run
 	# Sockets and timers first, or they would bring a service back.
 	for kind in socket timer service; do
 		for unit; do

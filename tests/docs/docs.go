@@ -10,6 +10,7 @@ package docs
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ type Block struct {
 func (b Block) String() string { return fmt.Sprintf("%s:%d", b.Page, b.Line) }
 
 // Needs are the things that a block may need: what no machine under test has.
-var Needs = []string{"hardware", "nixos", "fedora", "source-tree"}
+var Needs = []string{"hardware", "nixos", "fedora", "source-tree", "internet"}
 
 // Runs are the tests that follow blocks themselves.
 var Runs = []string{"deb", "tarball"}
@@ -167,10 +168,57 @@ func Command(script, dir string) machine.Command {
 }
 
 // Files stand in for what the machine lacks: somebody who is root needs no
-// sudo, and nobody is there to edit.
-func Files() []machine.File {
-	return []machine.File{
+// sudo, and nobody is there to edit. What the pages have people install is this
+// host's.
+func Files() ([]machine.File, error) {
+	all := []machine.File{
 		{Path: "/usr/local/bin/sudo", Content: "#!/bin/sh\nexec \"$@\"\n", Mode: 0o755},
 		{Path: "/usr/local/bin/sudoedit", Content: "#!/bin/sh\ntest -e \"$1\"\n", Mode: 0o755},
 	}
+	for _, name := range []string{"mksquashfs", "busybox"} {
+		files, err := program(name)
+		if err != nil {
+			return nil, fmt.Errorf("take %s from this host, where scripts/setup test installs it: %w", name, err)
+		}
+		all = append(all, files...)
+	}
+	return all, nil
+}
+
+// program is a program of this host with the libraries that it was built for,
+// which the machine may have in other versions.
+func program(name string) ([]machine.File, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return nil, err
+	}
+	const dir = "/usr/local/lib/host/"
+	listed, _ := exec.Command("ldd", path).Output() // it fails for one that is static
+	var all []machine.File
+	loader := ""
+	for _, word := range strings.Fields(string(listed)) {
+		if !strings.HasPrefix(word, "/") {
+			continue
+		}
+		if strings.HasPrefix(filepath.Base(word), "ld-") {
+			loader = dir + filepath.Base(word)
+		}
+		if all, err = copied(all, word, dir+filepath.Base(word)); err != nil {
+			return nil, err
+		}
+	}
+	if loader == "" {
+		return copied(all, path, "/usr/bin/"+name)
+	}
+	all = append(all, machine.File{
+		Path: "/usr/bin/" + name, Mode: 0o755,
+		Content: fmt.Sprintf("#!/bin/sh\nexec %s --library-path %s %s%s \"$@\"\n", loader, dir, dir, name),
+	})
+	return copied(all, path, dir+name)
+}
+
+// copied adds a file of this host.
+func copied(all []machine.File, from, to string) ([]machine.File, error) {
+	data, err := os.ReadFile(from)
+	return append(all, machine.File{Path: to, Content: string(data), Mode: 0o755}), err
 }

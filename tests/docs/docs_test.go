@@ -48,7 +48,12 @@ func TestEveryCommand(t *testing.T) {
 	if len(scripts) < 10 {
 		t.Fatalf("only %d blocks of commands were found", len(scripts))
 	}
-	o := loop.Options(Files()...)
+	files, err := Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := loop.Options(files...)
+	o.LoopDevices = true
 	m := machine.Start(t, o)
 	if _, err := m.WaitSession(t.Context()); err != nil {
 		t.Fatal(err)

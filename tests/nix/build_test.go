@@ -146,7 +146,7 @@ func build(t *testing.T, bin, name string) machine {
 
 // built are the cases that are built.
 var built = []string{
-	"enabled", "idle", "no-metrics", "workstation", "wsl", "vllm-package", "vllm-elsewhere", "plano", "memory", "memory-private", "memory-model", "memory-words",
+	"enabled", "idle", "no-metrics", "workstation", "wsl", "vllm-package", "vllm-elsewhere", "plano", "memory", "memory-private", "memory-model", "memory-words", "room",
 }
 
 // directives are the lines of a unit that say something, drop-ins included,

@@ -39,6 +39,7 @@ var cases = []struct {
 	{name: "memory", module: `{ dubnium = { enable = true; memory = { enable = true; retention.defaultTtlDays = 30; }; }; }`},
 	{name: "memory-private", module: `{ dubnium = { enable = true; memory = { enable = true; database.createLocally = false; redis.enable = false; }; }; }`},
 	{name: "memory-model", module: `{ dubnium = { enable = true; memory = { enable = true; redis.enable = false; embeddings.provider = "openai"; embeddings.apiKeyFile = "/run/secrets/key"; }; }; }`},
+	{name: "room", module: `{ dubnium = { enable = true; rooms.vault = "/srv/vault"; rooms.named = { demo = { image = "demo.sqsh"; sha256 = "` + strings.Repeat("0f", 32) + `"; command = [ "/bin/demo" ]; vaultRead = [ "models" ]; memoryMax = "4GiB"; gpu = true; }; other = { image = "/srv/i"; sha256 = "` + strings.Repeat("0f", 32) + `"; command = [ "/c" ]; }; }; }; }`},
 	{name: "memory-words", module: `{ dubnium = { enable = true; memory = { enable = true; embeddings.provider = "none"; }; }; }`},
 	{name: "sops", module: `{ lib, ... }: { options.sops.defaultSopsFile = lib.mkOption { type = lib.types.path; }; options.sops.age.keyFile = lib.mkOption { type = lib.types.path; }; config.dubnium = { enable = true; secrets.defaultSopsFile = "/etc/secrets.yaml"; }; }`},
 	{name: "user", module: `{ dubnium = { enable = true; operators = [ "bob" ]; user.name = "alice"; user.description = "Alice"; }; }`},
@@ -75,6 +76,9 @@ var cases = []struct {
 
 	{name: "unknown-option", module: `{ dubnium.enable = true; dubnium.vllm.prot = 1; }`, refused: "`dubnium.vllm.prot' does not exist"},
 	{name: "unknown-part", module: `{ dubnium.enable = true; dubnium.vlm.port = 1; }`, refused: "`dubnium.vlm' does not exist"},
+	{name: "room-without-digest", module: `{ dubnium = { enable = true; rooms.named.demo = { image = "demo.sqsh"; command = [ "/bin/demo" ]; }; }; }`, refused: "`dubnium.rooms.named.demo.sha256' "},
+	{name: "room-wrong-type", module: `{ dubnium = { enable = true; rooms.named.demo = { image = "demo.sqsh"; sha256 = "x"; command = "/bin/demo"; }; }; }`, refused: "`dubnium.rooms.named.demo.command' is not of type"},
+	{name: "room-unknown-option", module: `{ dubnium = { enable = true; rooms.named.demo = { image = "demo.sqsh"; sha256 = "x"; command = [ "/c" ]; sha512 = "x"; }; }; }`, refused: "`dubnium.rooms.named.demo.sha512' does not exist"},
 	{name: "unknown-database", module: `{ dubnium.memory.database.name = "mine"; dubnium.memory.enable = true; dubnium.enable = true; }`, refused: "`dubnium.memory.database.name' is not of type"},
 	{name: "conflict", module: `{ imports = [ { dubnium.vllm.port = 1; } ]; dubnium.enable = true; dubnium.vllm.port = 2; }`, refused: "`dubnium.vllm.port' has conflicting definition"},
 	{name: "secret-path", module: `{ dubnium.enable = true; dubnium.memory.database.dsnFile = ./secret; }`, refused: "`dubnium.memory.database.dsnFile' is not of type"},

@@ -82,7 +82,7 @@ func allExamples() string {
 		panic(err)
 	}
 	return fmt.Sprintf(`{ lib, ... }: {
-  dubnium = lib.mkMerge ([ { enable = true; } ] ++ map (o: lib.setAttrByPath (lib.splitString "." o.path) o.example)
+  dubnium = lib.mkMerge ([ { enable = true; } ] ++ map (o: lib.setAttrByPath (lib.splitString "." (builtins.replaceStrings [ "<name>" ] [ "demo" ] o.path)) o.example)
     (builtins.filter (o: o.key && o.example != null && o.path != %q) (builtins.fromJSON (builtins.readFile %s)).options));
 }`, exclusive, file)
 }
@@ -100,7 +100,7 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got any = settings
-		for _, name := range strings.Split(k.Path, ".") {
+		for _, name := range strings.Split(strings.Replace(k.Path, config.AnyName, "demo", 1), ".") {
 			table, _ := got.(map[string]any)
 			got = table[name]
 		}

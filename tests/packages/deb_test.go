@@ -148,7 +148,11 @@ func host(t *testing.T, files ...string) box {
 	for _, path := range files {
 		command(t, ".", nil, "cp", "-r", path, src)
 	}
-	o := loop.Options(docs.Files()...)
+	lacks, err := docs.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := loop.Options(lacks...)
 	o.Files = append(o.Files, machine.File{Path: "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", Content: "force-unsafe-io\n"}) // manuals are wanted here, and no fsync
 	o.Files = append(o.Files, machine.File{Path: "/etc/apt/apt.conf.d/yes", Content: "APT::Get::Assume-Yes \"true\";\n"})
 	o.Overlay = append(slices.DeleteFunc(o.Overlay, func(dir string) bool { return filepath.Base(dir) == "root" }), overlay)
@@ -208,6 +212,7 @@ func (b box) upgraded(before string) {
 // stays is what a machine keeps when Dubnium has gone: logs and data.
 var stays = []string{
 	"/var/lib/mode-controller", "/var/lib/mode-controller/events.jsonl", "/var/lib/mode-controller/tally.json",
+	"/var/lib/dubnium/rooms", "/var/lib/dubnium/vault",
 }
 
 // TestDeb installs, upgrades, removes and purges the package on a machine that

@@ -41,6 +41,8 @@ func whole() config.Config {
 	cfg.Memory.Database.DSN, cfg.Memory.Database.Unit = "host=/run/postgresql", "postgresql.service"
 	cfg.Memory.Redis.URL, cfg.Memory.Redis.Unit = "unix:///run/redis/redis.sock", "redis.service"
 	cfg.Memory.Artifacts.Directory = "/srv/artifacts"
+	cfg.Rooms.Vault = "/srv/vault"
+	cfg.Rooms.Named = map[string]*config.Room{"studio-local": {MemoryMax: 4 * config.GiB, TasksMax: 512, GPU: true}}
 	return cfg
 }
 
@@ -100,7 +102,7 @@ func stage(t *testing.T, cfg config.Config) staged {
 		Rm: filepath.Join(bin, "rm"), Head: filepath.Join(bin, "head"), VLLM: filepath.Join(bin, "vllm"), Plano: filepath.Join(bin, "planoai"),
 	}
 	for _, name := range []string{
-		"reconcile", "observe-current", "mode-idle", "check_audio_idle", "memory-api", "embed-worker", "ai-memory",
+		"reconcile", "observe-current", "mode-idle", "check_audio_idle", "memory-api", "embed-worker", "ai-memory", "room",
 		"systemctl", "true", "rm", "head", "vllm", "venv/bin/vllm", "planoai", "venv/bin/planoai",
 	} {
 		write(t, filepath.Join(bin, name), "#!/bin/sh\n", 0o755)
@@ -274,6 +276,7 @@ var exposure = map[string]struct {
 	"dubnium-memory-api.service":      {18, "the network: clients, the database, the embedding endpoint; the unit of whoever asks"},
 	"dubnium-embed-worker.service":    {16, "the network: the database, Redis, the embedding endpoint"},
 	"dubnium-memory-expire.service":   {15, "the service's socket"},
+	"room@.service":                   {48, "root that mounts, makes device nodes and namespaces, and gives them up before the command"},
 	"dubnium-memory-database.service": {12, "the superuser of the database"},
 }
 

@@ -59,7 +59,7 @@ let
       specialArgs.pkgs = stand-ins;
     };
 
-  ours = name: builtins.match "(mode|dubnium|vllm|plano|studio|audio|k3s)[-@.].*" name != null;
+  ours = name: builtins.match "(mode|dubnium|vllm|plano|studio|audio|k3s|room)[-@.].*" name != null;
   named = set: theLib.filterAttrs (name: _: ours name) set;
   pick = names: set: theLib.genAttrs (builtins.filter (n: set ? ${n}) names) (n: set.${n});
   describe = drv: {

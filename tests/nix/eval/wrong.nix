@@ -27,13 +27,17 @@ let
   passes =
     o: value:
     let
-      path = lib.splitString "." o.path;
+      # One of many needs the others that have no default.
+      single = builtins.replaceStrings [ "<name>" ] [ "demo" ];
+      path = lib.splitString "." (single o.path);
+      beside = builtins.filter (b: b != o && (b.required or false) && single o.path != o.path) known;
       config = (lib.evalModules {
         modules = [
           ./nixos.nix
           ../../../nixos-module/default.nix
           { dubnium = lib.setAttrByPath path value; }
-        ];
+        ]
+        ++ map (b: { dubnium = lib.setAttrByPath (lib.splitString "." (single b.path)) b.example; }) beside;
         specialArgs.pkgs = import ./packages.nix {
           inherit lib;
           store = "/nix/store";
