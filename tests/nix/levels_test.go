@@ -65,10 +65,13 @@ let
   options = (l.evalModules {
     modules = [ ../../nixos-module/default.nix { _module.check = false; _module.args.pkgs = import ./eval/packages.nix { lib = l; store = "/s"; }; } ];
   }).options;
+  # What has to be set has no default, but for a list, which the module system takes for an empty one.
+  required = map (o: "dubnium.${o.path}") (builtins.filter (o: o.required or false) known);
+  defaulted = o: o ? default || builtins.elem o.name required;
   documented = builtins.filter (o: o.visible && !o.internal && l.hasPrefix "dubnium." o.name) (l.optionAttrSetToDocList options);
 in {
   missing = l.subtractLists (map (o: o.name) documented) (map (o: "dubnium.${o.path}") known);
-  wordless = map (o: o.name) (builtins.filter (o: (o.description or "") == "" || !(o ? default)) documented);
+  wordless = map (o: o.name) (builtins.filter (o: (o.description or "") == "" || !(defaulted o)) documented);
 }`)
 	if err != nil || string(bytes.TrimSpace(out)) != `{"missing":[],"wordless":[]}` {
 		t.Errorf("the options' documentation: %v %s\n%s", err, out, stderr)

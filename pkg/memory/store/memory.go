@@ -111,14 +111,14 @@ type List struct {
 
 // List lists a page of a scope's memories, the oldest first.
 func (s *Store) List(ctx context.Context, scope memory.Scope, list List) ([]memory.Memory, error) {
-	name, of := "ListMemories", wholeScope
+	of := wholeScope
 	switch {
 	case list.SessionID != nil:
-		name, of = "ListGroup", sessionPart
+		of = sessionPart
 	case list.TaskID != nil:
-		name, of = "ListGroup", taskPart
+		of = taskPart
 	}
-	found, err := s.memories(ctx, scope, name, of, list.Types, list.Validations, list.Statuses, list.Sensitivity,
+	found, err := s.memories(ctx, scope, "ListMemories", of, list.Types, list.Validations, list.Statuses, list.Sensitivity,
 		list.SessionID, list.TaskID, list.After.instant(pgtype.NegativeInfinity), list.After.ID, list.Limit)
 	return found, failed(err, "list the memories of %s", scope)
 }
