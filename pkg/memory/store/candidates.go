@@ -1,15 +1,15 @@
 package store
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
@@ -155,23 +155,74 @@ func (r *search) filters() []any {
 	}
 }
 
-// run asks everything in one round trip and one transaction.
+// run looks, and looks again when a memory changed between its name and what it
+// says. One that changes each time is left out.
 func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
+	for try := 1; ; try++ {
+		found, moved, err := r.ask(ctx, s)
+		if err != nil || !moved || try == lookTries {
+			return found, err
+		}
+	}
+}
+
+// ask asks for what the words find and for what the vectors find, side by side,
+// and then for what the memories say that are not at hand. It is true when one
+// has changed meanwhile.
+func (r *search) ask(ctx context.Context, s *Store) (out Candidates, moved bool, err error) {
+	forgotten := s.mirror.forgets()
+	out.Wide = r.wide || r.indexed
+	var lexical, nearest []byte
+	var nearestErr error
+	var vectors sync.WaitGroup
+	if r.model != 0 {
+		vectors.Go(func() { nearest, nearestErr = r.byVector(ctx, s) })
+	}
+	lexical, err = r.byWords(ctx, s, &out)
+	vectors.Wait()
+	if err := cmp.Or(err, nearestErr); err != nil {
+		return Candidates{}, false, err
+	}
+	found, err := readFindings(slices.Concat(lexical, nearest))
+	if err != nil {
+		return Candidates{}, false, err
+	}
+	r.nearest = len(nearest) / findingBytes
+	rows, err := s.rows(ctx, r.scope, found, forgotten)
+	if err != nil {
+		return Candidates{}, false, err
+	}
+	out.Candidates = slices.Grow(out.Candidates, len(found))
+	for i, f := range found {
+		if rows[i] == nil {
+			moved = true
+			continue
+		}
+		c := rows[i].candidate
+		// The similarity to a vector of zeros is not a number either.
+		if !math.IsNaN(f.cosine) {
+			c.Cosine, c.Embedded = f.cosine, true
+		}
+		out.Candidates = append(out.Candidates, c)
+	}
+	return out, moved, nil
+}
+
+// byWords lists what the words find, and how frequent they are.
+func (r *search) byWords(ctx context.Context, s *Store, out *Candidates) (found []byte, err error) {
 	var b pgx.Batch
-	var lexical, nearest []rank.Candidate
-	out := Candidates{Wide: r.wide || r.indexed}
 	enter(&b, r.scope)
 	args := append(r.filters(), r.question.Text)
-	byWords := func(name string, more ...any) {
-		b.Queue(queryOfPart(name, r.model, r.part), append(args, more...)...).Query(scanAll(&lexical, scanCandidate))
+	ask := func(name string, more ...any) {
+		b.Queue(queryOfPart(name, r.model, r.part), append(args, more...)...).Query(scanOne(&found))
 	}
 	switch {
 	case r.wide:
-		byWords("LexicalWide", lexicalMost, wideBudget)
+		ask("LexicalWide", lexicalMost, wideBudget)
 	case r.whole && !r.large:
-		byWords("LexicalWhole")
+		ask("LexicalWhole")
 	default:
-		byWords("LexicalNarrow", lexicalMost)
+		ask("LexicalNarrow", lexicalMost)
 	}
 	if r.large {
 		b.Queue(query("CountWide"), r.scope, r.question.Text).Query(out.count)
@@ -179,40 +230,22 @@ func (r *search) run(ctx context.Context, s *Store) (Candidates, error) {
 		b.Queue(query("CountNarrow"), r.scope, r.question.Text).Query(out.count)
 		b.Queue(query("SessionLengths"), r.scope).Query(out.sessions)
 	}
-	switch {
-	case r.model == 0:
-	case r.indexed:
-		b.Queue(query("IndexSearch"))
-		b.Queue(queryOf("NearestIndexed", r.model), append(r.filters(), nearestMost)...).Query(scanAll(&nearest, scanCandidate))
-	default:
-		b.Queue(queryOfPart("NearestExact", r.model, r.part), append(r.filters(), nearestMost)...).Query(scanAll(&nearest, scanCandidate))
-	}
-	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
-		return Candidates{}, err
-	}
-	r.nearest = len(nearest)
-	out.Candidates = append(lexical, nearest...)
-	slices.SortFunc(out.Candidates, func(a, b rank.Candidate) int { return bytes.Compare([]byte(a.ID), []byte(b.ID)) })
-	out.Candidates = slices.CompactFunc(out.Candidates, func(a, b rank.Candidate) bool { return a.ID == b.ID })
-	return out, nil
+	err = s.pool.SendBatch(ctx, &b).Close()
+	return found, err
 }
 
-func scanCandidate(row pgx.CollectableRow) (rank.Candidate, error) {
-	var c rank.Candidate
-	var id uuid.UUID
-	var occurred *time.Time
-	var cosine *float64
-	err := row.Scan(&id, &c.Session, &c.Ordinal, &c.Speaker, &occurred, &c.CreatedAt, &c.Text, &c.Previous,
-		&c.Terms, &cosine, &c.Importance, &c.Confidence, &c.Verified, &c.Source)
-	c.ID, c.CreatedAt = id.String(), c.CreatedAt.UTC()
-	if occurred != nil {
-		c.OccurredAt = occurred.UTC()
+// byVector lists what the vectors find.
+func (r *search) byVector(ctx context.Context, s *Store) (found []byte, err error) {
+	var b pgx.Batch
+	enter(&b, r.scope)
+	if r.indexed {
+		b.Queue(query("IndexSearch"))
+		b.Queue(queryOf("NearestIndexed", r.model), append(r.filters(), nearestMost)...).Query(scanOne(&found))
+	} else {
+		b.Queue(queryOfPart("NearestExact", r.model, r.part), append(r.filters(), nearestMost)...).Query(scanOne(&found))
 	}
-	// The distance to a vector of zeros is not a number.
-	if cosine != nil && !math.IsNaN(*cosine) {
-		c.Cosine, c.Embedded = *cosine, true
-	}
-	return c, err
+	err = s.pool.SendBatch(ctx, &b).Close()
+	return found, err
 }
 
 // count reads the words of the question and how frequent they are.

@@ -5,9 +5,11 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ryjen/dubnium/pkg/memory"
+	"github.com/ryjen/dubnium/pkg/memory/rank"
 )
 
 // Latest is the number of the last migration.
@@ -19,6 +21,23 @@ func Mirrored(s *Store) int { return len(s.mirror.scopes) }
 // MirroredScopes are they, and MirroredBytes what they take.
 func MirroredScopes(s *Store) []int32 { return slices.Sorted(maps.Keys(s.mirror.scopes)) }
 func MirroredBytes(s *Store) int64    { return s.mirror.bytes }
+
+// LooseRows counts the memories of large scopes that are kept at hand.
+func LooseRows(s *Store) int { return s.mirror.loose.order.Len() }
+
+// KeptLate counts what is kept of a memory that was fetched before something was
+// forgotten, and kept after.
+func KeptLate(s *Store) int {
+	before := s.mirror.forgets()
+	s.mirror.forget(1)
+	row := &mirrorRow{id: uuid.New()}
+	row.candidate.Words, _ = rank.Read(nil)
+	s.mirror.keep(1, map[uuid.UUID]*mirrorRow{row.id: row}, before)
+	return LooseRows(s)
+}
+
+// Connections is the most that a store opens.
+func Connections(s *Store) int32 { return s.pool.Config().MaxConns }
 
 // QueryNames are the names of all queries.
 func QueryNames() []string {

@@ -26,10 +26,11 @@ type mirror struct {
 	clock int64
 	// forgotten counts what was forgotten.
 	forgotten int64
+	loose     loose
 }
 
 func newMirror(most int64) mirror {
-	return mirror{most: most, scopes: map[int32]*mirrored{}, asked: map[int32]int64{}}
+	return mirror{most: most, scopes: map[int32]*mirrored{}, asked: map[int32]int64{}, loose: newLoose()}
 }
 
 // maxAsked bounds the scopes that are not kept and of which is known when they
@@ -55,7 +56,7 @@ func (m *mirror) get(scope int32) (known *mirrored, forgotten int64, worth bool)
 	}
 	m.asked[scope] = m.clock
 	_, oldest := m.oldest()
-	return &mirrored{}, m.forgotten, m.bytes < m.most/8*7 || again && before > oldest
+	return &mirrored{}, m.forgotten, m.taken() < m.most/8*7 || again && before > oldest
 }
 
 // put keeps a scope in the place of what was known of it, and lets go of those
@@ -70,7 +71,7 @@ func (m *mirror) put(scope int32, s, known *mirrored, forgotten int64) {
 		return
 	}
 	m.drop(scope)
-	if s.bytes > m.most {
+	if s.bytes > m.most-m.taken()+m.bytes {
 		return
 	}
 	m.room(s.bytes)
@@ -80,9 +81,12 @@ func (m *mirror) put(scope int32, s, known *mirrored, forgotten int64) {
 	m.bytes += s.bytes
 }
 
-// room makes room.
+// taken is what is kept of all scopes.
+func (m *mirror) taken() int64 { return m.bytes + m.loose.bytes }
+
+// room makes room among the small scopes.
 func (m *mirror) room(bytes int64) {
-	for m.bytes+bytes > m.most {
+	for len(m.scopes) > 0 && m.taken()+bytes > m.most {
 		oldest, _ := m.oldest()
 		m.drop(oldest)
 	}
@@ -118,11 +122,19 @@ func (m *mirror) forget(scopes ...int32) {
 	m.forgotten++
 	for _, scope := range scopes {
 		m.drop(scope)
+		m.loose.forget(scope)
 	}
 	if len(scopes) == 0 {
 		clear(m.scopes)
-		m.bytes = 0
+		m.bytes, m.loose = 0, newLoose()
 	}
+}
+
+// forgets counts what was forgotten until now.
+func (m *mirror) forgets() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.forgotten
 }
 
 func (m *mirror) drop(scope int32) {

@@ -17,8 +17,9 @@ import (
 	"github.com/ryjen/dubnium/tests/postgres"
 )
 
-// TestMirrorIsTheDatabase holds that a scope that is kept at hand answers as
-// the database does, to the last digit, while other processes change it.
+// TestMirrorIsTheDatabase holds that a scope that is kept at hand, and a large one
+// of which some memories are, answers as the database does, to the last digit,
+// while other processes change it.
 func TestMirrorIsTheDatabase(t *testing.T) {
 	db := postgres.New(t)
 	ctx := t.Context()
@@ -27,6 +28,10 @@ func TestMirrorIsTheDatabase(t *testing.T) {
 	mirrored := db.Open(t, store.Options{})
 	// Has room for one scope, so that scopes come and go.
 	crowded := db.Open(t, store.Options{Mirror: 700_000})
+	// Searched as large scopes, the last with room for a few memories.
+	plainWide := db.Open(t, store.Options{Narrow: 1, Mirror: -1})
+	wide := db.Open(t, store.Options{Narrow: 1})
+	crowdedWide := db.Open(t, store.Options{Narrow: 1, Mirror: 30_000})
 	r := rand.New(rand.NewPCG(11, 12))
 	model := embed(t, writer, "m", 3)
 	scopes := []memory.Scope{scope, "project:other"}
@@ -38,6 +43,9 @@ func TestMirrorIsTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	drain(t, writer, model, 3)
+	if err := writer.Upkeep(ctx); err != nil {
+		t.Fatal(err)
+	}
 	session := uuid.New()
 	change := func(sc memory.Scope) {
 		all, err := writer.List(ctx, sc, store.List{Statuses: []memory.Status{memory.Live}, Limit: 500})
@@ -90,10 +98,15 @@ func TestMirrorIsTheDatabase(t *testing.T) {
 				q.Vector, q.Model = vector(q.Text, 3), model
 			}
 		})
-		want := candidatesOf(t, plain, q)
-		for name, s := range map[string]*store.Store{"at hand": mirrored, "crowded": crowded} {
-			if diff := cmp.Diff(want, candidatesOf(t, s, q), alike); diff != "" {
-				t.Fatalf("%s: %s", name, diff)
+		for want, stores := range map[*store.Store]map[string]*store.Store{
+			plain:     {"at hand": mirrored, "crowded": crowded},
+			plainWide: {"large, at hand": wide, "large, crowded": crowdedWide},
+		} {
+			want := candidatesOf(t, want, q)
+			for name, s := range stores {
+				if diff := cmp.Diff(want, candidatesOf(t, s, q), alike); diff != "" {
+					t.Fatalf("%s: %s", name, diff)
+				}
 			}
 		}
 	}
@@ -104,6 +117,17 @@ func TestMirrorIsTheDatabase(t *testing.T) {
 	}{"plain": {plain, 0}, "at hand": {mirrored, 2}, "crowded": {crowded, 1}} {
 		if got := store.Mirrored(test.s); got != test.want {
 			t.Errorf("%s keeps %d scopes, want %d", name, got, test.want)
+		}
+	}
+	for name, test := range map[string]struct {
+		s           *store.Store
+		least, most int
+	}{"plain": {plainWide, 0, 0}, "at hand": {wide, 100, 500}, "crowded": {crowdedWide, 1, 50}} {
+		if n := store.LooseRows(test.s); n < test.least || n > test.most {
+			t.Errorf("of large scopes, %s keeps %d memories, want %d to %d", name, n, test.least, test.most)
+		}
+		if n := store.Mirrored(test.s); n != 0 {
+			t.Errorf("%s keeps %d large scopes whole", name, n)
 		}
 	}
 }
@@ -169,21 +193,37 @@ func TestStatesOfAScope(t *testing.T) {
 
 // TestMirrorForgets holds that the text of a deleted memory is not kept.
 func TestMirrorForgets(t *testing.T) {
-	s := open(t)
+	for name, test := range map[string]struct {
+		narrow int64
+		kept   func(*store.Store) bool
+	}{
+		"a small scope": {0, func(s *store.Store) bool { return store.Mirrored(s) == 1 }},
+		"a large scope": {1, func(s *store.Store) bool { return store.LooseRows(s) > 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mirrorForgets(t, postgres.New(t).Open(t, store.Options{Narrow: test.narrow}), test.kept)
+		})
+	}
+}
+
+func mirrorForgets(t *testing.T, s *store.Store, kept func(*store.Store) bool) {
 	ctx := t.Context()
 	soon := time.Now().Add(time.Hour)
 	stored := add(t, s, entry("a disk that stays"), entry("a disk that goes"), entry("a disk that expires", func(e *store.Entry) { e.TTL = &soon }))
 	look := func(want int) {
 		t.Helper()
-		if found := candidatesOf(t, s, ask("disk")); len(found.Candidates) != want || store.Mirrored(s) != 1 {
-			t.Fatalf("%d candidates of %d, %d scopes at hand", len(found.Candidates), want, store.Mirrored(s))
+		if err := s.Upkeep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if found := candidatesOf(t, s, ask("disk")); len(found.Candidates) != want || !kept(s) {
+			t.Fatalf("%d candidates of %d, at hand: %v", len(found.Candidates), want, kept(s))
 		}
 	}
 	look(3)
 	if err := s.Delete(ctx, scope, stored[1].ID, 0); err != nil {
 		t.Fatal(err)
 	}
-	if n := store.Mirrored(s); n != 0 {
+	if kept(s) {
 		t.Errorf("after a memory was deleted its scope is at hand")
 	}
 	look(2)
@@ -193,10 +233,16 @@ func TestMirrorForgets(t *testing.T) {
 	if n, err := s.RemoveExpired(ctx, soon.Add(time.Second), 10); err != nil || n != 1 {
 		t.Fatal(n, err)
 	}
-	if n := store.Mirrored(s); n != 0 {
-		t.Errorf("after expired memories were removed %d scopes are at hand", n)
+	if kept(s) {
+		t.Errorf("after expired memories were removed their scope is at hand")
 	}
 	look(1)
+	if err := s.Delete(ctx, scope, stored[0].ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if store.KeptLate(s) != 0 {
+		t.Error("what was fetched before a memory was deleted is kept after")
+	}
 }
 
 // TestCrowdedMirror goes around more scopes than there is room for: most stay

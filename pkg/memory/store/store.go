@@ -35,7 +35,10 @@ const upkeepRole = "dubnium_memory_upkeep"
 type Options struct {
 	// DSN is a connection string or URL; see package pgxpool for its options.
 	DSN string
-	// Connections bounds the pool; 0 is 16.
+	// Connections bounds the pool; 0 is what the DSN says by pool_max_conns, or
+	// as many as there are processors, and 4 at least. More would not make a
+	// database on the same machine faster, and each new one first has to map the
+	// memory that it shares: of a gigabyte, a second of a processor's time.
 	Connections int32
 	// Narrow is the most memories of a scope that is searched whole; 0 is
 	// [DefaultNarrow].
@@ -79,9 +82,8 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database's connection string: %w", err)
 	}
-	config.MaxConns = options.Connections
-	if config.MaxConns == 0 {
-		config.MaxConns = 16
+	if options.Connections > 0 {
+		config.MaxConns = options.Connections
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = "dubnium-memory"
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"

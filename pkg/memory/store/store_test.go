@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -441,5 +442,31 @@ func TestDeleteLeavesNothing(t *testing.T) {
 		if contains(dump, word) {
 			t.Errorf("%s is left in\n%s", word, dump)
 		}
+	}
+}
+
+// TestConnections holds who says how many connections there are at most.
+func TestConnections(t *testing.T) {
+	db := postgres.New(t)
+	usual := max(4, int32(runtime.NumCPU()))
+	for name, test := range map[string]struct {
+		dsn     string
+		options int32
+		want    int32
+	}{
+		"nobody":      {db.DSN, 0, usual},
+		"the DSN":     {db.DSN + "&pool_max_conns=7", 0, 7},
+		"the options": {db.DSN + "&pool_max_conns=7", 2, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := store.Open(t.Context(), store.Options{DSN: test.dsn, Connections: test.options})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if got := store.Connections(s); got != test.want {
+				t.Errorf("at most %d connections, want %d", got, test.want)
+			}
+		})
 	}
 }

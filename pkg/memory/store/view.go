@@ -77,8 +77,7 @@ const (
 func (m *mirrored) measure() {
 	m.bytes = 0
 	for _, r := range m.rows {
-		c := &r.candidate
-		m.bytes += int64(mirrorRowBytes + len(c.Text) + len(c.Previous) + len(c.Speaker) + len(c.Source) + c.Words.Bytes())
+		m.bytes += r.bytes()
 	}
 	m.bytes += int64(len(m.passing) * len(m.rows))
 	m.bytes += int64(m.index.Bytes())
@@ -90,6 +89,11 @@ func (m *mirrored) measure() {
 			m.bytes += takes(r)
 		}
 	}
+}
+
+func (r *mirrorRow) bytes() int64 {
+	c := &r.candidate
+	return int64(mirrorRowBytes + len(c.Text) + len(c.Previous) + len(c.Speaker) + len(c.Source) + c.Words.Bytes())
 }
 
 func takes(m *memory.Memory) int64 { return int64(memoryBytes + len(m.Summary)) }
@@ -108,13 +112,13 @@ var (
 	errCrowded = errors.New("the scope is not kept at hand")
 )
 
-// mirrorTries is how often a scope that changes is read again.
-const mirrorTries = 3
+// lookTries is how often is looked at what changes meanwhile.
+const lookTries = 3
 
 // mirrored finds the candidates of a small scope: the same as LexicalWhole.sql
 // and NearestExact.sql do.
 func (r *search) mirrored(ctx context.Context, s *Store) (Candidates, error) {
-	for range mirrorTries {
+	for range lookTries {
 		known, forgotten, worth := s.mirror.get(r.scope)
 		if !worth {
 			return Candidates{}, errCrowded

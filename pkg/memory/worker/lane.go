@@ -298,10 +298,6 @@ type filling struct {
 	next atomic.Int64 // Unix nanoseconds; before that, there are none
 }
 
-// refillEvery is how often is looked for memories that have neither a vector
-// nor a row, once there were none.
-const refillEvery = time.Minute
-
 // refill puts memories that a model has not seen into the outbox: all of them
 // when it is new, some when it is taken back. It is called when there is
 // nothing else to do, so that fresh memories never wait for old ones.
@@ -312,7 +308,7 @@ func (l *lane) refill(ctx context.Context) (int, error) {
 	defer l.filling.mu.Unlock()
 	n, err := l.store.Backfill(ctx, l.model.ID, l.options.Window)
 	if err == nil && n == 0 {
-		l.filling.next.Store(time.Now().Add(refillEvery).UnixNano())
+		l.filling.next.Store(time.Now().Add(l.options.Refill).UnixNano())
 	}
 	return n, err
 }

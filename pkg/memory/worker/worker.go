@@ -43,6 +43,9 @@ type Options struct {
 	Again time.Duration
 	// Poll is how often is looked for rows that nothing told of (1 s).
 	Poll time.Duration
+	// Refill is how often is looked for memories that have neither a vector nor a
+	// row, once there were none (1 min).
+	Refill time.Duration
 	// Attempts is how often a row may fail for its own sake (5). After each it
 	// rests, from Rest (2 s) doubling to MaxRest (10 min).
 	Attempts      int
@@ -77,13 +80,14 @@ func (o *Options) defaults() error {
 	duration(&o.Lease, 30*time.Second)
 	duration(&o.Again, 30*time.Second)
 	duration(&o.Poll, time.Second)
+	duration(&o.Refill, time.Minute)
 	duration(&o.Rest, 2*time.Second)
 	duration(&o.MaxRest, 10*time.Minute)
 	duration(&o.Grace, 10*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if min(o.Batch, o.Concurrency, o.Attempts, o.Window) < 1 || min(o.Lease, o.Again, o.Poll, o.Rest, o.MaxRest, o.Grace) < 0 {
+	if min(o.Batch, o.Concurrency, o.Attempts, o.Window) < 1 || min(o.Lease, o.Again, o.Poll, o.Refill, o.Rest, o.MaxRest, o.Grace) < 0 {
 		return fmt.Errorf("the options of the worker %s hold a number below what makes sense", o.Name)
 	}
 	return nil

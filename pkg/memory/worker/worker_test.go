@@ -35,7 +35,7 @@ const (
 
 // quick are options under which what is missed is missed soon.
 var quick = Options{
-	Name: "w", Batch: 8, Lease: 300 * time.Millisecond, Again: 300 * time.Millisecond, Poll: 40 * time.Millisecond,
+	Name: "w", Batch: 8, Lease: 300 * time.Millisecond, Again: 300 * time.Millisecond, Poll: 40 * time.Millisecond, Refill: time.Second,
 	Rest: 10 * time.Millisecond, MaxRest: 40 * time.Millisecond, Attempts: 3, Grace: 5 * time.Second,
 }
 
@@ -361,6 +361,7 @@ func TestChangeOfModel(t *testing.T) {
 	if s := b.stats(b.model); s.Embedded != 60 || s.Waiting != 0 || s.Missing != 30 {
 		t.Errorf("the retired model has %d vectors, %d rows, misses %d", s.Embedded, s.Waiting, s.Missing)
 	}
+	// The worker may not have noticed before it is taken back.
 	for range 2 { // to a model that is active already changes nothing
 		if err := Switch(t.Context(), b.store, "first", false); err != nil {
 			t.Fatal(err)

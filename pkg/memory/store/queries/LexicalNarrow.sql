@@ -5,8 +5,7 @@
 WITH question AS MATERIALIZED (
     SELECT * FROM question_terms($10)
 ), matched AS MATERIALIZED (
-    SELECT m.id, coalesce(m.context_id::text, '') AS context, m.ordinal, m.speaker, m.occurred_at, m.created_at, m.summary, m.previous_text,
-           m.tsv, m.importance, m.confidence, m.validation_status = 'verified' AS verified, m.source, count(*) OVER () AS n
+    SELECT m.id, m.xmin AS version, m.tsv, m.created_at, count(*) OVER () AS n
     FROM memories m
     WHERE m.scope_id = $1
       -- part session: AND m.context_id = $6
@@ -36,8 +35,5 @@ WITH question AS MATERIALIZED (
              CASE WHEN t.n > $11 AND NOT EXISTS (SELECT FROM question) THEN t.created_at END DESC, t.id
     LIMIT $11
 )
-SELECT c.id, c.context, c.ordinal, c.speaker, c.occurred_at, c.created_at, c.summary, c.previous_text, tsvectorsend(c.tsv),
-       (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = c.id),
-       c.importance, c.confidence, c.verified, c.source
+SELECT string_agg(finding(c.id, c.version, (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = c.id)), '')
 FROM chosen c
-ORDER BY c.id

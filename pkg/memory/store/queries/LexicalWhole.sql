@@ -4,9 +4,7 @@
 WITH question AS MATERIALIZED (
     SELECT string_agg(query::text, ' | ')::tsquery AS words FROM question_terms($10)
 )
-SELECT m.id, coalesce(m.context_id::text, ''), m.ordinal, m.speaker, m.occurred_at, m.created_at, m.summary, m.previous_text,
-       tsvectorsend(m.tsv), (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id),
-       m.importance, m.confidence, m.validation_status = 'verified', m.source
+SELECT string_agg(finding(m.id, m.xmin, (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id)), '')
 FROM memories m
 WHERE m.scope_id = $1
   AND m.status = 'live' AND (m.validation_status = 'rejected') = $8

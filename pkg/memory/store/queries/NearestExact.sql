@@ -10,10 +10,10 @@ WITH measured AS MATERIALIZED (
       -- part rejected: AND e.memory_id IN (SELECT m.id FROM memories m WHERE m.scope_id = $1 AND m.validation_status = 'rejected')
 ), c AS MATERIALIZED (
     -- In the order of their distance, until there are enough.
-    SELECT d.memory_id AS id
+    SELECT d.memory_id AS id, m.version, 1 - d.distance AS cosine
     FROM (SELECT * FROM measured ORDER BY distance, memory_id OFFSET 0) d
     CROSS JOIN LATERAL (
-        SELECT FROM memories m
+        SELECT m.xmin AS version FROM memories m
         WHERE m.id = d.memory_id AND m.scope_id = $1
           AND m.status = 'live' AND (m.validation_status = 'rejected') = $8
           AND m.sensitivity = ANY ($2::text[])
@@ -26,8 +26,4 @@ WITH measured AS MATERIALIZED (
     ) m
     LIMIT $10
 )
-SELECT m.id, coalesce(m.context_id::text, ''), m.ordinal, m.speaker, m.occurred_at, m.created_at, m.summary, m.previous_text,
-       tsvectorsend(m.tsv), (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id),
-       m.importance, m.confidence, m.validation_status = 'verified', m.source
-FROM c CROSS JOIN LATERAL (SELECT * FROM memories WHERE scope_id = $1 AND id = c.id OFFSET 0) m
-ORDER BY m.id
+SELECT string_agg(finding(id, version, cosine), '') FROM c

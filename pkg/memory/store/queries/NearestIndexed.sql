@@ -2,9 +2,9 @@
 -- $1 scope, $2 to $8 filters, $9 vector of the question, $10 most.
 WITH c AS MATERIALIZED (
     -- One after the other by its key, nearest first, until there are enough: a join may be planned to read the scope.
-    SELECT e.memory_id AS id
+    SELECT e.memory_id AS id, m.version, 1 - (e.vec <=> $9::halfvec) AS cosine
     FROM embedding_0 e CROSS JOIN LATERAL (
-        SELECT FROM memories m
+        SELECT m.xmin AS version FROM memories m
         WHERE m.scope_id = $1 AND m.id = e.memory_id
           AND m.status = 'live' AND (m.validation_status = 'rejected') = $8
           AND m.sensitivity = ANY ($2::text[])
@@ -19,8 +19,4 @@ WITH c AS MATERIALIZED (
     ORDER BY e.vec <=> $9::halfvec
     LIMIT $10
 )
-SELECT m.id, coalesce(m.context_id::text, ''), m.ordinal, m.speaker, m.occurred_at, m.created_at, m.summary, m.previous_text,
-       tsvectorsend(m.tsv), (SELECT 1 - (e.vec <=> (SELECT $9::halfvec)) FROM embedding_0 e WHERE e.scope_id = $1 AND e.memory_id = m.id),
-       m.importance, m.confidence, m.validation_status = 'verified', m.source
-FROM c CROSS JOIN LATERAL (SELECT * FROM memories WHERE scope_id = $1 AND id = c.id OFFSET 0) m
-ORDER BY m.id
+SELECT string_agg(finding(id, version, cosine), '') FROM c
