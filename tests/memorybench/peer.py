@@ -19,7 +19,11 @@ CANDIDATES = os.environ["PEER_CANDIDATES"]
 RECORD = os.environ["PEER_RECORD"]
 
 pool = psycopg_pool.AsyncConnectionPool(
-    os.environ["PEER_DSN"], min_size=int(os.environ["PEER_CONNECTIONS"]), max_size=int(os.environ["PEER_CONNECTIONS"]), open=False
+    os.environ["PEER_DSN"],
+    min_size=int(os.environ["PEER_CONNECTIONS"]),
+    max_size=int(os.environ["PEER_CONNECTIONS"]),
+    timeout=900,  # who asks in a large scope may wait for minutes, and is to be measured
+    open=False,
 )
 app = fastapi.FastAPI()
 

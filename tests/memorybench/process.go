@@ -37,7 +37,7 @@ const startWithin = 60 * time.Second
 // answers ready with 200.
 func start(ctx context.Context, ready, socket string, cmd *exec.Cmd) (*process, error) {
 	var dialer net.Dialer
-	p := &process{cmd: cmd, said: &tail{}, done: make(chan struct{}), http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+	p := &process{cmd: cmd, said: &tail{}, done: make(chan struct{}), http: &http.Client{Timeout: 15 * time.Minute, Transport: &http.Transport{
 		MaxIdleConnsPerHost: 64,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", socket)

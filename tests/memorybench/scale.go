@@ -249,7 +249,7 @@ func (s *scale) starting(ctx context.Context) error {
 }
 
 // retrieval asks the questions of a kind of scope in every way.
-func (s *scale) retrieval(ctx context.Context, kind string, db *store.Store, api, peer *process) error {
+func (s *scale) retrieval(ctx context.Context, kind string, db *store.Store, api, peer *process) (err error) {
 	all := s.asks(kind)
 	bodies := make([][]byte, len(all))
 	for i, q := range all {
@@ -277,6 +277,9 @@ func (s *scale) retrieval(ctx context.Context, kind string, db *store.Store, api
 		return err
 	}
 	// Each way begins warm: what a first question takes is told apart.
+	if _, err := hand.run(ctx, 1, s.span, all); err != nil {
+		return err
+	}
 	ways := []way{{"candidates", candidates}, {"memory-api", post(api, "/memory/retrieve")}}
 	if peer != nil {
 		ways = append(ways, way{"peer", post(peer, "/lookup")})
@@ -289,6 +292,7 @@ func (s *scale) retrieval(ctx context.Context, kind string, db *store.Store, api
 		fmt.Fprintf(s.out, "the first time, %s: p50 %.2f ms, p95 %.2f ms\n", w.name, ms(first.p50), ms(first.p95))
 	}
 	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	defer func() { err = errors.Join(err, t.Flush()) }() // also what was measured before an error
 	fmt.Fprintln(t, "way\tclients\tp50\tp95\tp99\ta second\tp50 against by hand\tmemory-api's rate against this")
 	for _, clients := range s.clients {
 		byHand, err := hand.run(ctx, clients, s.span, all)
@@ -336,7 +340,7 @@ func (s *scale) retrieval(ctx context.Context, kind string, db *store.Store, api
 			row(w.name, w.f, whole)
 		}
 	}
-	return t.Flush()
+	return nil
 }
 
 // storing stores memories of a scope of its own, one and a hundred at a time.

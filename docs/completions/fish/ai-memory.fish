@@ -9,7 +9,7 @@ function __ai_memory_words --description 'the command and its arguments, without
             continue
         end
         switch $word
-            case --config --timeout --url --format --file --scope --type --source --session --task --speaker --at --ttl --importance --confidence --sensitivity --provenance --metadata --artifact --idempotency-key --query --limit --token-budget --purpose --actor-type --actor-id --envelope-id --as-of --cursor --review --status --if-version --reason --note --to --now --title --id --turns --state --media-type --name --output --provider --dimensions --query-prefix --document-prefix --weight
+            case --config --timeout --url --format --type --source --session --task --speaker --at --ttl --importance --confidence --sensitivity --provenance --metadata --artifact --file --scope --idempotency-key --query --limit --token-budget --purpose --actor-type --actor-id --envelope-id --as-of --cursor --review --status --if-version --reason --note --to --now --title --id --turns --state --media-type --name --output --provider --dimensions --query-prefix --document-prefix --weight
                 set skip yes
             case '-*'
             case '*'
@@ -39,6 +39,7 @@ complete -c ai-memory -n '__ai_memory_at 0' -a verify -d 'Record that a memory w
 complete -c ai-memory -n '__ai_memory_at 0' -a reject -d 'Take a memory out of all normal retrievals, and say why'
 complete -c ai-memory -n '__ai_memory_at 0' -a promote -d 'Make a memory one of the next class: working, episodic, semantic'
 complete -c ai-memory -n '__ai_memory_at 0' -a audit -d 'Find rejected memories, for a review; they must not be used in a prompt'
+complete -c ai-memory -n '__ai_memory_at 0' -a supersede -d 'Store a memory in the place of one that is no longer true'
 complete -c ai-memory -n '__ai_memory_at 0' -a delete -d 'Remove a memory with its text, its vectors and its index entries'
 complete -c ai-memory -n '__ai_memory_at 0' -a expire -d 'Remove the memories that have outlived their time'
 complete -c ai-memory -n '__ai_memory_at 0' -a events -d 'List what was retrieved, by whom and for what'
@@ -60,8 +61,6 @@ complete -c ai-memory -n '__ai_memory_below' -l version -d 'Print the version an
 complete -c ai-memory -n '__ai_memory_below' -l url -r -f -d 'Ask the service at URL, such as http://127.0.0.1:8090 or unix:///PATH (default: the socket of the configuration, else its port)'
 complete -c ai-memory -n '__ai_memory_below store' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c ai-memory -n '__ai_memory_below store' -l json -d 'Print the result as JSON; short for --format=json'
-complete -c ai-memory -n '__ai_memory_below store' -l file -r -F -d 'Store the JSON object, or the list of objects, in FILE; - is stdin'
-complete -c ai-memory -n '__ai_memory_below store' -l scope -r -f -d 'Store it in SCOPE, such as project:dubnium'
 complete -c ai-memory -n '__ai_memory_below store' -l type -r -f -a 'working episodic semantic' -d 'Its class: working, episodic (the default) or semantic'
 complete -c ai-memory -n '__ai_memory_below store' -l source -r -f -d 'Where it comes from (default operator)'
 complete -c ai-memory -n '__ai_memory_below store' -l session -r -f -d 'It belongs to the session ID'
@@ -75,6 +74,8 @@ complete -c ai-memory -n '__ai_memory_below store' -l sensitivity -r -f -d 'Its 
 complete -c ai-memory -n '__ai_memory_below store' -l provenance -r -f -d 'An object that says where it comes from'
 complete -c ai-memory -n '__ai_memory_below store' -l metadata -r -f -d 'An object of your own'
 complete -c ai-memory -n '__ai_memory_below store' -l artifact -r -f -d 'It rests on the artifact ID; may be given again'
+complete -c ai-memory -n '__ai_memory_below store' -l file -r -F -d 'Store the JSON object, or the list of objects, in FILE; - is stdin'
+complete -c ai-memory -n '__ai_memory_below store' -l scope -r -f -d 'Store it in SCOPE, such as project:dubnium'
 complete -c ai-memory -n '__ai_memory_below store' -l idempotency-key -r -f -d 'Names the request, so that it can be sent again and is carried out once'
 complete -c ai-memory -n '__ai_memory_below retrieve' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
 complete -c ai-memory -n '__ai_memory_below retrieve' -l json -d 'Print the result as JSON; short for --format=json'
@@ -135,6 +136,23 @@ complete -c ai-memory -n '__ai_memory_below audit' -l envelope-id -r -f -d 'The 
 complete -c ai-memory -n '__ai_memory_below audit' -l as-of -r -f -d 'Answer as at TIME'
 complete -c ai-memory -n '__ai_memory_below audit' -l explain -d 'Show the parts of each score'
 complete -c ai-memory -n '__ai_memory_below audit' -l exclude-flagged -d 'Leave out memories that hold residue of prompt injection'
+complete -c ai-memory -n '__ai_memory_below supersede' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'
+complete -c ai-memory -n '__ai_memory_below supersede' -l json -d 'Print the result as JSON; short for --format=json'
+complete -c ai-memory -n '__ai_memory_below supersede' -l scope -r -f -d 'Work in SCOPE, such as project:dubnium'
+complete -c ai-memory -n '__ai_memory_below supersede' -l type -r -f -a 'working episodic semantic' -d 'Its class: working, episodic (the default) or semantic'
+complete -c ai-memory -n '__ai_memory_below supersede' -l source -r -f -d 'Where it comes from (default operator)'
+complete -c ai-memory -n '__ai_memory_below supersede' -l session -r -f -d 'It belongs to the session ID'
+complete -c ai-memory -n '__ai_memory_below supersede' -l task -r -f -d 'It belongs to the task ID'
+complete -c ai-memory -n '__ai_memory_below supersede' -l speaker -r -f -d 'NAME said or wrote it'
+complete -c ai-memory -n '__ai_memory_below supersede' -l at -r -f -d 'It happened at TIME, such as 2026-05-28'
+complete -c ai-memory -n '__ai_memory_below supersede' -l ttl -r -f -d 'It expires at TIME, or after a distance such as 30d'
+complete -c ai-memory -n '__ai_memory_below supersede' -l importance -r -f -d 'How much it matters, from 0 to 1'
+complete -c ai-memory -n '__ai_memory_below supersede' -l confidence -r -f -d 'How sure it is, from 0 to 1'
+complete -c ai-memory -n '__ai_memory_below supersede' -l sensitivity -r -f -d 'Its label (default internal); a retrieval names the labels that it may see'
+complete -c ai-memory -n '__ai_memory_below supersede' -l provenance -r -f -d 'An object that says where it comes from'
+complete -c ai-memory -n '__ai_memory_below supersede' -l metadata -r -f -d 'An object of your own'
+complete -c ai-memory -n '__ai_memory_below supersede' -l artifact -r -f -d 'It rests on the artifact ID; may be given again'
+complete -c ai-memory -n '__ai_memory_below supersede' -l if-version -r -f -d 'Change it only while its version is N'
 complete -c ai-memory -n '__ai_memory_below delete' -l scope -r -f -d 'Work in SCOPE, such as project:dubnium'
 complete -c ai-memory -n '__ai_memory_below delete' -l if-version -r -f -d 'Change it only while its version is N'
 complete -c ai-memory -n '__ai_memory_below expire' -l format -r -f -a 'plain json' -d 'Print the result for people (plain) or for programs (json) (default plain)'

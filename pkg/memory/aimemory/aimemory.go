@@ -24,27 +24,28 @@ type model struct {
 	cli.Flags `embed:""`
 	URL       string `name:"url" placeholder:"URL" help:"Ask the service at URL, such as http://127.0.0.1:8090 or unix:///PATH (default: the socket of the configuration, else its port)."`
 
-	Store     storeCmd    `cmd:"" help:"Store a memory, or those of a file." group:"Memories"`
-	Retrieve  retrieveCmd `cmd:"" help:"Find the memories of a scope that bear on a query." group:"Memories"`
-	Get       getCmd      `cmd:"" help:"Show one memory." group:"Memories"`
-	List      listCmd     `cmd:"" help:"List the memories of a scope, in the order in which they were stored." group:"Memories"`
-	Verify    verifyCmd   `cmd:"" help:"Record that a memory was reviewed and is true." group:"Review"`
-	Reject    rejectCmd   `cmd:"" help:"Take a memory out of all normal retrievals, and say why." group:"Review"`
-	Promote   promoteCmd  `cmd:"" help:"Make a memory one of the next class: working, episodic, semantic." group:"Review"`
-	Audit     auditCmd    `cmd:"" help:"Find rejected memories, for a review; they must not be used in a prompt." group:"Review"`
-	Delete    deleteCmd   `cmd:"" help:"Remove a memory with its text, its vectors and its index entries." group:"Memories"`
-	Expire    expireCmd   `cmd:"" help:"Remove the memories that have outlived their time." group:"Memories"`
-	Events    eventsCmd   `cmd:"" help:"List what was retrieved, by whom and for what." group:"Evidence"`
-	Replay    replayCmd   `cmd:"" help:"Carry out a retrieval again and say what is different, and why." group:"Evidence"`
-	Sessions  sessionsCmd `cmd:"" help:"Work with sessions, which group memories of one conversation." group:"Work"`
-	Tasks     tasksCmd    `cmd:"" help:"Work with tasks, the state of work under way." group:"Work"`
-	Artifacts artifactCmd `cmd:"" help:"Work with artifacts, the evidence that memories refer to." group:"Work"`
-	Export    exportCmd   `cmd:"" help:"Write all of a scope as JSON lines." group:"Transfer"`
-	Import    importCmd   `cmd:"" help:"Read what export wrote." group:"Transfer"`
-	Health    healthCmd   `cmd:"" help:"Ask whether the service answers." group:"Operate"`
-	Queue     queueCmd    `cmd:"" help:"Look at the embedding work, and try again what failed." group:"Operate"`
-	Models    modelsCmd   `cmd:"" help:"List the embedding models, add one, or switch to one." group:"Operate"`
-	Doctor    doctorCmd   `cmd:"" help:"Look at everything that the memory service needs, and say what to do about what is wrong." group:"Operate"`
+	Store     storeCmd     `cmd:"" help:"Store a memory, or those of a file." group:"Memories"`
+	Retrieve  retrieveCmd  `cmd:"" help:"Find the memories of a scope that bear on a query." group:"Memories"`
+	Get       getCmd       `cmd:"" help:"Show one memory." group:"Memories"`
+	List      listCmd      `cmd:"" help:"List the memories of a scope, in the order in which they were stored." group:"Memories"`
+	Verify    verifyCmd    `cmd:"" help:"Record that a memory was reviewed and is true." group:"Review"`
+	Reject    rejectCmd    `cmd:"" help:"Take a memory out of all normal retrievals, and say why." group:"Review"`
+	Promote   promoteCmd   `cmd:"" help:"Make a memory one of the next class: working, episodic, semantic." group:"Review"`
+	Audit     auditCmd     `cmd:"" help:"Find rejected memories, for a review; they must not be used in a prompt." group:"Review"`
+	Supersede supersedeCmd `cmd:"" help:"Store a memory in the place of one that is no longer true." group:"Review"`
+	Delete    deleteCmd    `cmd:"" help:"Remove a memory with its text, its vectors and its index entries." group:"Memories"`
+	Expire    expireCmd    `cmd:"" help:"Remove the memories that have outlived their time." group:"Memories"`
+	Events    eventsCmd    `cmd:"" help:"List what was retrieved, by whom and for what." group:"Evidence"`
+	Replay    replayCmd    `cmd:"" help:"Carry out a retrieval again and say what is different, and why." group:"Evidence"`
+	Sessions  sessionsCmd  `cmd:"" help:"Work with sessions, which group memories of one conversation." group:"Work"`
+	Tasks     tasksCmd     `cmd:"" help:"Work with tasks, the state of work under way." group:"Work"`
+	Artifacts artifactCmd  `cmd:"" help:"Work with artifacts, the evidence that memories refer to." group:"Work"`
+	Export    exportCmd    `cmd:"" help:"Write all of a scope as JSON lines." group:"Transfer"`
+	Import    importCmd    `cmd:"" help:"Read what export wrote." group:"Transfer"`
+	Health    healthCmd    `cmd:"" help:"Ask whether the service answers." group:"Operate"`
+	Queue     queueCmd     `cmd:"" help:"Look at the embedding work, and try again what failed." group:"Operate"`
+	Models    modelsCmd    `cmd:"" help:"List the embedding models, add one, or switch to one." group:"Operate"`
+	Doctor    doctorCmd    `cmd:"" help:"Look at everything that the memory service needs, and say what to do about what is wrong." group:"Operate"`
 }
 
 // Program is ai-memory.

@@ -19,25 +19,30 @@ import (
 // maxFile bounds a file of memories; export and import have no bound.
 const maxFile = 64 << 20
 
+// said are the flags that say something of a memory besides its text.
+type said struct {
+	Type        memory.Type `name:"type" enum:",working,episodic,semantic" default:"" help:"Its class: working, episodic (the default) or semantic."`
+	Source      string      `name:"source" placeholder:"LABEL" help:"Where it comes from (default operator)."`
+	Session     *uuid.UUID  `name:"session" placeholder:"ID" help:"It belongs to the session ID."`
+	Task        *uuid.UUID  `name:"task" placeholder:"ID" help:"It belongs to the task ID."`
+	Speaker     string      `name:"speaker" placeholder:"NAME" help:"NAME said or wrote it."`
+	At          string      `name:"at" placeholder:"TIME" help:"It happened at TIME, such as 2026-05-28."`
+	TTL         string      `name:"ttl" placeholder:"TIME" help:"It expires at TIME, or after a distance such as 30d."`
+	Importance  float64     `name:"importance" placeholder:"SHARE" help:"How much it matters, from 0 to 1."`
+	Confidence  float64     `name:"confidence" placeholder:"SHARE" help:"How sure it is, from 0 to 1."`
+	Sensitivity string      `name:"sensitivity" placeholder:"LABEL" help:"Its label (default internal); a retrieval names the labels that it may see."`
+	Provenance  string      `name:"provenance" placeholder:"JSON" help:"An object that says where it comes from."`
+	Metadata    string      `name:"metadata" placeholder:"JSON" help:"An object of your own."`
+	Artifact    []uuid.UUID `name:"artifact" sep:"none" placeholder:"ID" help:"It rests on the artifact ID; may be given again."`
+}
+
 type storeCmd struct {
-	output      `embed:""`
-	Text        string       `arg:"" optional:"" help:"The text of the memory, one statement."`
-	File        string       `name:"file" placeholder:"FILE" help:"Store the JSON object, or the list of objects, in FILE; - is stdin. Further flags fill in what an object leaves out."`
-	Scope       memory.Scope `name:"scope" placeholder:"SCOPE" help:"Store it in SCOPE, such as project:dubnium."`
-	Type        memory.Type  `name:"type" enum:",working,episodic,semantic" default:"" help:"Its class: working, episodic (the default) or semantic."`
-	Source      string       `name:"source" placeholder:"LABEL" help:"Where it comes from (default operator)."`
-	Session     *uuid.UUID   `name:"session" placeholder:"ID" help:"It belongs to the session ID."`
-	Task        *uuid.UUID   `name:"task" placeholder:"ID" help:"It belongs to the task ID."`
-	Speaker     string       `name:"speaker" placeholder:"NAME" help:"NAME said or wrote it."`
-	At          string       `name:"at" placeholder:"TIME" help:"It happened at TIME, such as 2026-05-28."`
-	TTL         string       `name:"ttl" placeholder:"TIME" help:"It expires at TIME, or after a distance such as 30d."`
-	Importance  float64      `name:"importance" placeholder:"SHARE" help:"How much it matters, from 0 to 1."`
-	Confidence  float64      `name:"confidence" placeholder:"SHARE" help:"How sure it is, from 0 to 1."`
-	Sensitivity string       `name:"sensitivity" placeholder:"LABEL" help:"Its label (default internal); a retrieval names the labels that it may see."`
-	Provenance  string       `name:"provenance" placeholder:"JSON" help:"An object that says where it comes from."`
-	Metadata    string       `name:"metadata" placeholder:"JSON" help:"An object of your own."`
-	Artifact    []uuid.UUID  `name:"artifact" sep:"none" placeholder:"ID" help:"It rests on the artifact ID; may be given again."`
-	Key         string       `name:"idempotency-key" placeholder:"KEY" help:"Names the request, so that it can be sent again and is carried out once."`
+	output `embed:""`
+	said   `embed:""`
+	Text   string       `arg:"" optional:"" help:"The text of the memory, one statement."`
+	File   string       `name:"file" placeholder:"FILE" help:"Store the JSON object, or the list of objects, in FILE; - is stdin. Further flags fill in what an object leaves out."`
+	Scope  memory.Scope `name:"scope" placeholder:"SCOPE" help:"Store it in SCOPE, such as project:dubnium."`
+	Key    string       `name:"idempotency-key" placeholder:"KEY" help:"Names the request, so that it can be sent again and is carried out once."`
 }
 
 // Run stores.
@@ -107,10 +112,11 @@ func printStored(w io.Writer, s memory.Stored) error {
 // drafts are what the command line and the file say; many tells that the file
 // held a list.
 func (c *storeCmd) drafts(env *cli.Env) (drafts []memory.Draft, many bool, err error) {
-	given, err := c.given(time.Now())
+	given, err := c.draft(time.Now())
 	if err != nil {
 		return nil, false, err
 	}
+	given.Scope = c.Scope
 	switch {
 	case c.File == "" && c.Text == "":
 		return nil, false, exitcode.Errorf(exitcode.Usage, "nothing to store: give the text, or --file")
@@ -142,10 +148,10 @@ func (c *storeCmd) drafts(env *cli.Env) (drafts []memory.Draft, many bool, err e
 	return drafts, many, nil
 }
 
-// given is what the flags say.
-func (c *storeCmd) given(now time.Time) (memory.Draft, error) {
+// draft is what the flags say.
+func (c *said) draft(now time.Time) (memory.Draft, error) {
 	d := memory.Draft{
-		MemoryType: c.Type, Scope: c.Scope, Source: c.Source, SessionID: c.Session, TaskID: c.Task, Speaker: c.Speaker,
+		MemoryType: c.Type, Source: c.Source, SessionID: c.Session, TaskID: c.Task, Speaker: c.Speaker,
 		Importance: c.Importance, Confidence: c.Confidence, Sensitivity: c.Sensitivity, ArtifactRefs: c.Artifact,
 	}
 	var err error
@@ -186,4 +192,36 @@ func fill(d, given memory.Draft) memory.Draft {
 		d.ArtifactRefs = given.ArtifactRefs
 	}
 	return d
+}
+
+type supersedeCmd struct {
+	output     `embed:""`
+	identified `embed:""`
+	Text       string `arg:"" help:"The text of the new memory, one statement."`
+	said       `embed:""`
+	version    `embed:""`
+}
+
+// Run stores a memory in the place of another. What the flags leave out of its
+// place, its label and its weight is as it was there: what was secret stays so.
+func (c *supersedeCmd) Run(ctx context.Context, env *cli.Env, m *model) error {
+	d, err := c.draft(time.Now())
+	if err != nil {
+		return err
+	}
+	d.Summary, d.Scope = c.Text, c.Scope
+	return run(env, m, c.output, func(s *client.Client) (memory.Superseding, error) {
+		was, err := s.Memory(ctx, c.Scope, c.ID)
+		if err != nil {
+			return memory.Superseding{}, err
+		}
+		options := c.options()
+		if options == nil { // what is taken over is of this version
+			options = []client.Option{client.IfMatch(was.Version)}
+		}
+		return s.Supersede(ctx, c.Scope, c.ID, fill(d, memory.Draft{
+			MemoryType: was.MemoryType, SessionID: was.SessionID, TaskID: was.TaskID, Speaker: was.Speaker,
+			Importance: was.Importance, Sensitivity: was.Sensitivity, TTL: was.TTL,
+		}), options...)
+	}, func(w io.Writer, got memory.Superseding) error { return printStored(w, got.Stored) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,9 @@ func MirroredBytes(s *Store) int64    { return s.mirror.bytes }
 
 // LooseRows counts the memories of large scopes that are kept at hand.
 func LooseRows(s *Store) int { return s.mirror.loose.order.Len() }
+
+// Age makes the memories of large scopes that are kept at hand older.
+func Age(s *Store, by time.Duration) { s.mirror.loose.since = s.mirror.loose.since.Add(-by) }
 
 // KeptLate counts what is kept of a memory that was fetched before something was
 // forgotten, and kept after.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -73,9 +74,14 @@ type loose struct {
 	places map[looseKey]*list.Element // of a looseRow
 	order  list.List
 	bytes  int64
+	since  time.Time
 }
 
-func newLoose() loose { return loose{places: map[looseKey]*list.Element{}} }
+// looseFor is how long they are kept: nothing tells of a memory that another
+// process has deleted.
+const looseFor = time.Hour
+
+func newLoose() loose { return loose{places: map[looseKey]*list.Element{}, since: time.Now()} }
 
 type looseKey struct {
 	scope int32
@@ -95,6 +101,9 @@ func (m *mirror) at(scope int32, found []finding) []*mirrorRow {
 	rows := make([]*mirrorRow, len(found))
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if time.Since(m.loose.since) > looseFor {
+		m.loose = newLoose()
+	}
 	for i, f := range found {
 		if e, ok := m.loose.places[looseKey{scope, f.id}]; ok {
 			if row := e.Value.(looseRow).row; row.version == f.version {

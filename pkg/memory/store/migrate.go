@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 //go:embed migrations/*.sql
@@ -67,7 +68,12 @@ func Migrate(ctx context.Context, dsn string) error {
 }
 
 func migrate(ctx context.Context, dsn string, all []migration) error {
-	conn, err := pgx.Connect(ctx, dsn)
+	// The DSN is that of a pool.
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return failed(err, "read the database's connection string")
+	}
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
 	if err != nil {
 		return failed(err, "migrate the database")
 	}

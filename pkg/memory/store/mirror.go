@@ -8,13 +8,14 @@ import (
 // DefaultMirror is how many bytes of memories are kept at hand.
 const DefaultMirror = 256 << 20
 
-// mirror keeps small scopes as the database gave them, so that a question does
-// not fetch hundreds of memories again. It decides nothing: which memories there
-// are and which of them may be returned is what the database answered, behind
-// its row security, and each question first asks it whether the scope is still
-// in the state that it was then.
+// mirror keeps small scopes as the database gave them, and of large ones the
+// memories that questions led to, so that a question does not fetch hundreds of
+// memories again. It decides nothing: which memories there are and which of them
+// may be returned is what the database answered, behind its row security. Of a
+// small scope each question first asks it whether that is still in the state
+// that it was then; of a large one it answers with the versions of memories.
 type mirror struct {
-	// most bounds the bytes of all scopes together.
+	// most bounds the bytes of all together.
 	most int64
 
 	mu     sync.Mutex

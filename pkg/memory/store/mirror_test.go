@@ -245,6 +245,26 @@ func mirrorForgets(t *testing.T, s *store.Store, kept func(*store.Store) bool) {
 	}
 }
 
+// TestLooseMirrorAges holds that memories of a large scope, of which another
+// process may have deleted some, are kept at hand for an hour at most.
+func TestLooseMirrorAges(t *testing.T) {
+	s := postgres.New(t).Open(t, store.Options{Narrow: 1})
+	add(t, s, entry("a disk"), entry("a zebra"))
+	if err := s.Upkeep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	candidatesOf(t, s, ask("disk"))
+	for _, test := range []struct {
+		by   time.Duration
+		want int
+	}{{50 * time.Minute, 2}, {11 * time.Minute, 1}} {
+		store.Age(s, test.by)
+		if found := candidatesOf(t, s, ask("zebra")); len(found.Candidates) != 1 || store.LooseRows(s) != test.want {
+			t.Errorf("%v later %d memories are at hand, want %d", test.by, store.LooseRows(s), test.want)
+		}
+	}
+}
+
 // TestCrowdedMirror goes around more scopes than there is room for: most stay
 // at hand, where each would be let go just before it is asked again.
 func TestCrowdedMirror(t *testing.T) {

@@ -450,20 +450,23 @@ func TestConnections(t *testing.T) {
 	db := postgres.New(t)
 	usual := max(4, int32(runtime.NumCPU()))
 	for name, test := range map[string]struct {
-		dsn     string
+		said    string
 		options int32
 		want    int32
 	}{
-		"nobody":      {db.DSN, 0, usual},
-		"the DSN":     {db.DSN + "&pool_max_conns=7", 0, 7},
-		"the options": {db.DSN + "&pool_max_conns=7", 2, 2},
+		"nobody":      {"", 0, usual},
+		"the DSN":     {"&pool_max_conns=7", 0, 7},
+		"the options": {"&pool_max_conns=7", 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := store.Open(t.Context(), store.Options{DSN: test.dsn, Connections: test.options})
+			s, err := store.Open(t.Context(), store.Options{DSN: db.DSN + test.said, Connections: test.options})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer s.Close()
+			if err := store.Migrate(t.Context(), db.OwnerDSN+test.said); err != nil {
+				t.Error(err)
+			}
 			if got := store.Connections(s); got != test.want {
 				t.Errorf("at most %d connections, want %d", got, test.want)
 			}
