@@ -32,7 +32,7 @@ type model struct {
 	Reject    rejectCmd    `cmd:"" help:"Take a memory out of all normal retrievals, and say why." group:"Review"`
 	Promote   promoteCmd   `cmd:"" help:"Make a memory one of the next class: working, episodic, semantic." group:"Review"`
 	Audit     auditCmd     `cmd:"" help:"Find rejected memories, for a review; they must not be used in a prompt." group:"Review"`
-	Supersede supersedeCmd `cmd:"" help:"Store a memory in the place of one that is no longer true." group:"Review"`
+	Supersede supersedeCmd `cmd:"" help:"Store a memory in the place of one that is no longer true; its class, label, place and weight stay unless they are given." group:"Review"`
 	Delete    deleteCmd    `cmd:"" help:"Remove a memory with its text, its vectors and its index entries." group:"Memories"`
 	Expire    expireCmd    `cmd:"" help:"Remove the memories that have outlived their time." group:"Memories"`
 	Events    eventsCmd    `cmd:"" help:"List what was retrieved, by whom and for what." group:"Evidence"`

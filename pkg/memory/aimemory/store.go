@@ -21,7 +21,7 @@ const maxFile = 64 << 20
 
 // said are the flags that say something of a memory besides its text.
 type said struct {
-	Type        memory.Type `name:"type" enum:",working,episodic,semantic" default:"" help:"Its class: working, episodic (the default) or semantic."`
+	Type        memory.Type `name:"type" enum:",working,episodic,semantic" default:"" help:"Its class: working, episodic or semantic (default episodic, or that of the memory that it supersedes)."`
 	Source      string      `name:"source" placeholder:"LABEL" help:"Where it comes from (default operator)."`
 	Session     *uuid.UUID  `name:"session" placeholder:"ID" help:"It belongs to the session ID."`
 	Task        *uuid.UUID  `name:"task" placeholder:"ID" help:"It belongs to the task ID."`
@@ -30,7 +30,7 @@ type said struct {
 	TTL         string      `name:"ttl" placeholder:"TIME" help:"It expires at TIME, or after a distance such as 30d."`
 	Importance  float64     `name:"importance" placeholder:"SHARE" help:"How much it matters, from 0 to 1."`
 	Confidence  float64     `name:"confidence" placeholder:"SHARE" help:"How sure it is, from 0 to 1."`
-	Sensitivity string      `name:"sensitivity" placeholder:"LABEL" help:"Its label (default internal); a retrieval names the labels that it may see."`
+	Sensitivity string      `name:"sensitivity" placeholder:"LABEL" help:"Its label (default internal, or that of the memory that it supersedes); a retrieval names the labels that it may see."`
 	Provenance  string      `name:"provenance" placeholder:"JSON" help:"An object that says where it comes from."`
 	Metadata    string      `name:"metadata" placeholder:"JSON" help:"An object of your own."`
 	Artifact    []uuid.UUID `name:"artifact" sep:"none" placeholder:"ID" help:"It rests on the artifact ID; may be given again."`
