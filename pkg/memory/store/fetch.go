@@ -28,8 +28,7 @@ func (m *mirrored) fill(ctx context.Context, s *Store, scope int32, all []outlin
 		}
 	}
 	if len(missing) > 0 {
-		fetched := map[uuid.UUID]*mirrorRow{}
-		err := s.read(ctx, scope, "ScopeContents", func(rows pgx.Rows) error { return scanMirror(rows, fetched) }, scope, missing)
+		fetched, err := s.contents(ctx, scope, missing)
 		if err != nil {
 			return err
 		}
@@ -107,6 +106,13 @@ func (m *mirrored) embedded(ctx context.Context, s *Store, r *search, list []byt
 		return err
 	})
 	return h, s.pool.SendBatch(ctx, &b).Close()
+}
+
+// contents reads what memories of a scope say.
+func (s *Store) contents(ctx context.Context, scope int32, ids []uuid.UUID) (map[uuid.UUID]*mirrorRow, error) {
+	fetched := make(map[uuid.UUID]*mirrorRow, len(ids))
+	err := s.read(ctx, scope, "ScopeContents", func(rows pgx.Rows) error { return scanMirror(rows, fetched) }, scope, ids)
+	return fetched, err
 }
 
 func scanMirror(rows pgx.Rows, into map[uuid.UUID]*mirrorRow) error {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 )
 
 // finding is a memory that a question leads to, in the version in which the
@@ -54,8 +53,7 @@ func (s *Store) rows(ctx context.Context, scope int32, found []finding, forgotte
 	if len(missing) == 0 {
 		return rows, nil
 	}
-	fetched := make(map[uuid.UUID]*mirrorRow, len(missing))
-	err := s.read(ctx, scope, "ScopeContents", func(rows pgx.Rows) error { return scanMirror(rows, fetched) }, scope, missing)
+	fetched, err := s.contents(ctx, scope, missing)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (m *mirror) put(scope int32, s, known *mirrored, forgotten int64) {
 		return
 	}
 	m.drop(scope)
-	if s.bytes > m.most-m.taken()+m.bytes {
+	if s.bytes > m.most-m.loose.bytes {
 		return
 	}
 	m.room(s.bytes)
