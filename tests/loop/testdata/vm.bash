@@ -174,7 +174,10 @@ stubborn=$(cat /tmp/stubborn) session=$(desk)
 step "compute is refused after the fact: the program is named, the login screen is back"
 code=0 out=$(mode request compute 2>&1) || code=$?
 printf '%s\n' "$out"
-[[ $code == 42 ]] || { mode history --last 1 --json; fail "exit status $code, not 42: the desktop is back, but its old session does not end"; }
+if [[ $code != 42 ]]; then
+	mode history --last 1 --json
+	fail "exit status $code, not 42: the desktop is back, but its old session does not end"
+fi
 [[ $out == *"stubborn (pid $stubborn"* ]] || fail "the program is not named"
 becomes 'Class=greeter Active=yes State=active' 'cage:0 stubborn:129 systemd-logind:0 systemd:0'
 session_like 'Type=tty Class=user .*State=closing' || fail "its session does not close: $(sessions)"
